@@ -1,0 +1,129 @@
+"""Settings of `--user_defined_parameters`: frozen dataclasses, checked once, an unknown key is an error."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from easynlp_fashionklip.errors import InputError
+
+CvaVariant = Literal["prototype", "image", "both", "paper"]
+Scope = Literal["mentions", "paper"]
+OnBadRow = Literal["fatal", "skip"]
+DuplicateIds = Literal["error", "allow"]
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """Everything a user may write in `--user_defined_parameters`, with its default."""
+
+    pretrain_model_name_or_path: str = field(
+        default="", metadata={"help": "zoo name, checkpoint folder or hub name to start from"}
+    )
+    image_size: int = field(default=0, metadata={"help": "side of the square input in pixels; 0 keeps the model's own"})
+    train_layers: int = field(
+        default=-1, metadata={"help": "how many top layers of the text tower to train; -1 keeps the model's own choice"}
+    )
+    augment: bool = field(default=True, metadata={"help": "random crop and flip while training"})
+
+    product_id: str = field(default="", metadata={"help": "column with the product id; '' finds 'product_id' or 'id'"})
+    on_bad_row: OnBadRow = field(default="fatal", metadata={"help": "stop at a bad row, or name, count and skip it"})
+    duplicate_ids: DuplicateIds = field(
+        default="error", metadata={"help": "'allow' when several pictures of a product share its id"}
+    )
+    data_workers: int = field(default=-1, metadata={"help": "processes that decode pictures; -1 chooses by cores"})
+
+    graph_dir: str = field(default="", metadata={"help": "FashionMMKG folder; '' is <checkpoint_dir>/graph"})
+    spacy_model: str = field(default="", metadata={"help": "spaCy pipeline; '' takes the first English one installed"})
+    min_frequency: int = field(default=2, metadata={"help": "products that must mention a concept for it to enter"})
+    num_candidates: int = field(default=20, metadata={"help": "pictures by prompt similarity that MMR chooses from"})
+    num_prototypes: int = field(default=10, metadata={"help": "prototypes that MMR keeps of each concept"})
+    mmr_diversity: float = field(default=0.8, metadata={"help": "MMR's weight on diversity, 0 to 1"})
+    prototype_scope: Scope = field(
+        default="mentions", metadata={"help": "candidates: pictures whose text mentions the concept, or all ('paper')"}
+    )
+    refresh_steps: int = field(default=0, metadata={"help": "re-rank the prototypes every n steps; 0 is every epoch"})
+
+    cva: bool = field(default=True, metadata={"help": "train with concept-visual alignment beside ITC"})
+    cva_variant: CvaVariant = field(default="prototype", metadata={"help": "what the concepts are aligned with"})
+    cva_weight: float = field(default=-1.0, metadata={"help": "fixed w in (1-w) ITC + w CVA; -1 balances by the ratio"})
+    cva_weight_max: float = field(default=0.5, metadata={"help": "largest w when balanced"})
+    cva_prototypes: int = field(default=5, metadata={"help": "K prototypes of a concept nearest to the picture"})
+
+    def __post_init__(self) -> None:
+        """Reject values no run could use."""
+        checks = {
+            "image_size": self.image_size >= 0,
+            "train_layers": self.train_layers >= -1,
+            "data_workers": self.data_workers >= -1,
+            "min_frequency": self.min_frequency >= 1,
+            "num_prototypes": self.num_prototypes >= 1,
+            "num_candidates": self.num_candidates >= self.num_prototypes,
+            "mmr_diversity": 0.0 <= self.mmr_diversity <= 1.0,
+            "refresh_steps": self.refresh_steps >= 0,
+            "cva_weight": self.cva_weight == -1.0 or 0.0 <= self.cva_weight <= 1.0,
+            "cva_weight_max": 0.0 <= self.cva_weight_max <= 1.0,
+            "cva_prototypes": self.cva_prototypes >= 1,
+        }
+        for name, ok in checks.items():
+            if not ok:
+                described = next(f for f in fields(self) if f.name == name).metadata["help"]
+                raise InputError(
+                    f"--user_defined_parameters: {name}={getattr(self, name)} is out of range; {name} is: {described}."
+                )
+
+
+def split_parameters(text: str | None) -> dict[str, str]:
+    """`'a=1 b="two words"'` -> `{"a": "1", "b": "two words"}`; shell quoting, the first `=` separates."""
+    try:
+        words = shlex.split(text or "")
+    except ValueError as error:
+        raise InputError(f"--user_defined_parameters: {error} in {text!r}; close the quotation.") from error
+    parameters: dict[str, str] = {}
+    for word in words:
+        key, separator, value = word.partition("=")
+        if not separator:
+            raise InputError(f"--user_defined_parameters: {word!r} is not key=value; quote values that hold blanks.")
+        if key in parameters:
+            raise InputError(f"--user_defined_parameters: {key} is given twice; keep one of them.")
+        parameters[key] = value
+    return parameters
+
+
+def _convert(name: str, text: str, kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        if text in get_args(kind):
+            return text
+        raise InputError(f"--user_defined_parameters: {name}={text} is not one of {', '.join(get_args(kind))}.")
+    if kind is bool:
+        values = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+        if text.lower() in values:
+            return values[text.lower()]
+        raise InputError(f"--user_defined_parameters: {name}={text} is not true or false.")
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise InputError(f"--user_defined_parameters: {name}={text} is not a number ({kind.__name__}).") from error
+
+
+def config_from_mapping(parameters: Mapping[str, str]) -> AppConfig:
+    """Build the config from text values.
+
+    Raises:
+        InputError: for an unknown key (naming the nearest and all known ones) or a value of the wrong kind.
+    """
+    kinds = get_type_hints(AppConfig)
+    for key in parameters:
+        if key not in kinds:
+            near = difflib.get_close_matches(key, kinds, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InputError(f"--user_defined_parameters: unknown key {key!r}; {hint}Known keys: {', '.join(kinds)}.")
+    return AppConfig(**{key: _convert(key, text, kinds[key]) for key, text in parameters.items()})
+
+
+def parse_user_defined_parameters(text: str | None) -> AppConfig:
+    """Parse the value of `--user_defined_parameters`, for example `'graph_dir=out/graph cva_weight=0.1'`."""
+    return config_from_mapping(split_parameters(text))

@@ -1,0 +1,72 @@
+"""Retrieval metrics on arrays: hit-rate R@K with an explicit relevance map, and MRR (never a diagonal).
+
+A worked case: two queries, four items.
+
+>>> similarity = np.array([[0.9, 0.8, 0.1, 0.2], [0.5, 0.4, 0.3, 0.6]])
+>>> relevant = np.array([[False, True, True, False], [False, False, True, False]])
+>>> best_ranks(similarity, relevant)      # query 0 finds item 1 second; query 1 finds item 2 last
+array([2, 4])
+>>> recall_at_k(similarity, relevant, 2)  # one of two queries has a relevant item among its first two
+0.5
+>>> mean_reciprocal_rank(best_ranks(similarity, relevant))
+0.375
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+
+def relevance_matrix(relevant: npt.ArrayLike | Sequence[Sequence[int]], num_items: int) -> npt.NDArray[np.bool_]:
+    """Bool (Q, N) from such a matrix or, for each query, the indices of its relevant items."""
+    if isinstance(relevant, np.ndarray) and relevant.ndim == 2 and relevant.dtype == bool:
+        return relevant
+    lists = [np.asarray(indices, dtype=np.int64) for indices in relevant]  # type: ignore[union-attr]
+    matrix = np.zeros((len(lists), num_items), dtype=bool)
+    for row, indices in enumerate(lists):
+        matrix[row, indices] = True
+    return matrix
+
+
+def best_ranks(
+    similarity: npt.NDArray[np.floating], relevant: npt.ArrayLike | Sequence[Sequence[int]]
+) -> npt.NDArray[np.int64]:
+    """Rank from 1 of each query's best relevant item.
+
+    Ties count against the query: an irrelevant item with the same score stands before. So constant embeddings score
+    nothing instead of everything.
+
+    Args:
+        similarity: (Q, N), higher is nearer; NaN counts as the farthest.
+        relevant: bool (Q, N), or for each query the indices of its relevant items.
+
+    Returns:
+        int64 (Q,); N + 1 for a query without relevant items.
+    """
+    similarity = np.nan_to_num(np.asarray(similarity), nan=-np.inf)
+    matrix = relevance_matrix(relevant, similarity.shape[1])
+    if matrix.shape != similarity.shape:
+        raise ValueError(f"similarity is {similarity.shape} but relevance is {matrix.shape}")
+    best = np.where(matrix, similarity, -np.inf).max(axis=1, initial=-np.inf)
+    ahead = ((similarity >= best[:, None]) & ~matrix).sum(axis=1)
+    return np.where(matrix.any(axis=1), ahead + 1, similarity.shape[1] + 1).astype(np.int64)
+
+
+def hit_rate(ranks: npt.NDArray[np.int64], k: int) -> float:
+    """Share of queries, in [0, 1], whose best relevant item is among the first k."""
+    return float(np.mean(ranks <= k)) if len(ranks) else 0.0
+
+
+def recall_at_k(
+    similarity: npt.NDArray[np.floating], relevant: npt.ArrayLike | Sequence[Sequence[int]], k: int
+) -> float:
+    """R@K as the image-text literature uses it: the hit-rate at k, in [0, 1]. Arguments as in `best_ranks`."""
+    return hit_rate(best_ranks(similarity, relevant), k)
+
+
+def mean_reciprocal_rank(ranks: npt.NDArray[np.int64]) -> float:
+    """Mean of 1 / rank of the best relevant item, in (0, 1]."""
+    return float(np.mean(1.0 / ranks)) if len(ranks) else 0.0

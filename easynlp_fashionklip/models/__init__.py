@@ -1,0 +1,1 @@
+"""Encoders: one dual encoder over several backends, their processor, checkpoints and the zoo of pretrained models."""

@@ -1,0 +1,151 @@
+"""What every family of encoders provides to `DualEncoder`, and the freezing that they share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from easynlp_fashionklip.errors import InputError
+
+
+class Tower:
+    """One encoder's blocks from the input up, so that its top n can be trained and the rest frozen.
+
+    The blocks are the entries of the longest `nn.ModuleList` with, below them, one block of everything registered
+    before the list (embeddings, stem); what is registered after it (final norm, pooler) belongs to the top block.
+    """
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        self.name = name
+        self.module = module
+        self.blocks = _blocks(module)
+        self.trainable = len(self.blocks)
+
+    def set_trainable(self, layers: int) -> None:
+        """Train the top `layers` blocks and freeze the others.
+
+        Raises:
+            InputError: if the tower has fewer blocks.
+        """
+        if not 0 <= layers <= len(self.blocks):
+            raise InputError(
+                f"the {self.name} tower cannot train {layers} layers; give 0 (frozen) to {len(self.blocks) - 1}, "
+                f"or {len(self.blocks)} to train its embeddings too."
+            )
+        self.trainable = layers
+        for number, block in enumerate(self.blocks):
+            for module in block:
+                for parameter in module.parameters(recurse=False):
+                    parameter.requires_grad_(number >= len(self.blocks) - layers)
+
+    def quiet_frozen(self) -> None:
+        """Put frozen blocks (their dropout) and every batch norm in eval mode.
+
+        Batch norms use their running statistics in training too: otherwise a picture's embedding, and so the loss,
+        would depend on which pictures share its process. Their affine parameters still train.
+        """
+        for number, block in enumerate(self.blocks):
+            frozen = number < len(self.blocks) - self.trainable
+            for module in block:
+                if frozen or isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.training = False
+
+    def grad(self) -> torch.no_grad | nullcontext[None]:
+        """The context to run the tower in: without autograd when nothing in it trains."""
+        return nullcontext() if self.trainable else torch.no_grad()
+
+
+def _blocks(module: nn.Module) -> list[list[nn.Module]]:
+    lists = [(name, child) for name, child in module.named_modules() if isinstance(child, nn.ModuleList)]
+    if not lists:
+        return [list(module.modules())]
+    list_name, layers = max(lists, key=lambda item: len(item[1]))
+    block_of = {id(child): number for number, layer in enumerate(layers, start=1) for child in layer.modules()}
+    blocks: list[list[nn.Module]] = [[] for _ in range(len(layers) + 1)]
+    outside = 0
+    for name, child in module.named_modules():  # in the order of registration, children right after their parent
+        if name == list_name:
+            outside = len(layers)
+        blocks[block_of.get(id(child), outside)].append(child)
+    return blocks
+
+
+class Backend(nn.Module, ABC):
+    """Two towers with their projection heads, unnormalised.
+
+    Attributes:
+        model_type: what config.json says for this family.
+        config: the checkpoint's configuration, with `model_type` and `to_json_string()`.
+        embed_dim: size d of the shared space.
+        image_size: side in pixels that the image tower was made for.
+        max_text_length: most tokens that the text tower has positions for.
+        initial_logit_scale: log of the inverse temperature in the checkpoint.
+        image_tower, text_tower: the parts that can be frozen; the heads always train.
+    """
+
+    model_type: ClassVar[str]
+    config: Any
+    embed_dim: int
+    image_size: int
+    max_text_length: int
+    initial_logit_scale: float
+    image_tower: Tower
+    text_tower: Tower
+
+    @classmethod
+    @abstractmethod
+    def from_pretrained(cls, source: str | Path) -> Backend:
+        """Read config and weights of a folder or hub name.
+
+        Raises:
+            InputError: if they are missing, damaged or do not fit each other.
+        """
+
+    @abstractmethod
+    def image_features(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x d."""
+
+    @abstractmethod
+    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """B x L token ids (and mask of 1 for tokens, 0 for padding) -> B x d."""
+
+    @abstractmethod
+    def checkpoint_tensors(self) -> dict[str, Tensor]:
+        """Every weight under the key it has on disk; `logit_scale` excepted."""
+
+    def set_trainable_layers(self, *, image: int = -1, text: int = -1) -> None:
+        """Choose how many top blocks of each tower train: 0 freezes it, -1 leaves it as it is.
+
+        Raises:
+            InputError: if a tower has fewer blocks than asked for.
+        """
+        for tower, layers in ((self.image_tower, image), (self.text_tower, text)):
+            if layers != -1:
+                tower.set_trainable(layers)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Backend:
+        """As in torch, but frozen blocks and batch norms stay in eval mode."""
+        super().train(mode)
+        for tower in (self.image_tower, self.text_tower):
+            tower.quiet_frozen()
+        return self
+
+
+def without_logit_scale(model: nn.Module) -> float:
+    """Take the 0-dim `logit_scale` out of a transformers model; `DualEncoder` owns it, in a shape DeepSpeed accepts."""
+    scale = float(model.get_parameter("logit_scale").detach())
+    del model.logit_scale
+    return scale
+
+
+def mask_padding(input_ids: Tensor, attention_mask: Tensor | None, pad_token_id: int | None) -> Tensor:
+    """The mask given, or one that hides the padding token, so that padding never changes an embedding."""
+    if attention_mask is not None:
+        return attention_mask
+    return torch.ones_like(input_ids) if pad_token_id is None else (input_ids != pad_token_id).long()

@@ -1,0 +1,83 @@
+"""CLIP checkpoints of transformers (model_type `clip`): a folder or a hub name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CLIPModel, PreTrainedModel
+
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.models.backends.base import Backend, Tower, without_logit_scale
+from easynlp_fashionklip.models.checkpoint import UNREADABLE, first_line
+
+
+def load_transformers_model(kind: type[PreTrainedModel], source: str | Path) -> Any:
+    """`kind.from_pretrained`, in float32, complete or not at all.
+
+    Raises:
+        InputError: if weights are missing, damaged, or of other shapes than the config says.
+    """
+    try:
+        model, report = kind.from_pretrained(str(source), output_loading_info=True)
+    except UNREADABLE as error:
+        raise InputError(
+            f"{source} cannot be loaded as {kind.__name__} ({first_line(error)}); its weights are missing, damaged or "
+            "do not fit its config.json."
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{source} lacks {len(missing)} weights of a {kind.__name__}, such as {missing[0]!r}; use a whole checkpoint."
+        )
+    return as_float32(model)
+
+
+def as_float32(model: PreTrainedModel) -> PreTrainedModel:
+    """Undo half precision on disk, in weights and config: training adds small steps that float16 would lose."""
+    model.config.architectures = [type(model).__name__]
+    for config in (model.config, model.config.text_config, model.config.vision_config):
+        if getattr(config, "dtype", None) is not None:
+            config.dtype = torch.float32
+    return model.float()
+
+
+class ClipBackend(Backend):
+    """`transformers.CLIPModel`; text pooling at the end-of-text token and positions are transformers' own."""
+
+    model_type = "clip"
+
+    def __init__(self, model: CLIPModel) -> None:
+        super().__init__()
+        self.initial_logit_scale = without_logit_scale(model)
+        self.model = model
+        self.config = model.config
+        self.embed_dim = model.config.projection_dim
+        self.image_size = model.config.vision_config.image_size
+        self.max_text_length = model.config.text_config.max_position_embeddings
+        self.image_tower = Tower("image", model.vision_model)
+        self.text_tower = Tower("text", model.text_model)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> ClipBackend:
+        """Load a CLIP folder or hub name; see `Backend.from_pretrained`."""
+        return cls(load_transformers_model(CLIPModel, source))
+
+    def image_features(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x d; position embeddings are interpolated when H x W is not the model's own."""
+        own_size = tuple(pixel_values.shape[-2:]) == (self.image_size, self.image_size)
+        with self.image_tower.grad():
+            outputs = self.model.vision_model(pixel_values, interpolate_pos_encoding=not own_size)
+        return self.model.visual_projection(outputs.pooler_output)
+
+    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """B x L -> B x d; attention is causal, so padding after the end-of-text token needs no mask."""
+        with self.text_tower.grad():
+            outputs = self.model.text_model(input_ids=input_ids, attention_mask=attention_mask)
+        return self.model.text_projection(outputs.pooler_output)
+
+    def checkpoint_tensors(self) -> dict[str, Tensor]:
+        """Weights under transformers' keys."""
+        return dict(self.model.state_dict())

@@ -1,0 +1,49 @@
+"""MobileNetV2's forward with batch norms of fixed statistics folded into their convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import MobileNetV2Model
+
+
+def folded_convolution(layer: Any, features: Tensor) -> Tensor:
+    """Convolution, batch norm in eval mode and activation of one transformers `MobileNetV2ConvLayer`.
+
+    gamma (w * x - mean) / sqrt(var + eps) + beta is one convolution with weights w gamma / sqrt(var + eps), so the
+    activation map is read and written once less, forward and backward; gradients of w, gamma and beta are exact.
+    """
+    convolution, norm = layer.convolution, layer.normalization
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    features = F.conv2d(
+        features,
+        convolution.weight * scale[:, None, None, None],
+        norm.bias - norm.running_mean * scale,
+        convolution.stride,
+        convolution.padding,
+        convolution.dilation,
+        convolution.groups,
+    )
+    return features if layer.activation is None else layer.activation(features)
+
+
+def pooled_features(model: MobileNetV2Model, pixel_values: Tensor) -> Tensor:
+    """B x 3 x H x W -> B x 1280: what `model(pixel_values).pooler_output` gives in eval mode.
+
+    Only for `tf_padding=False`, where padding is part of the convolution.
+    """
+    # oneDNN's convolutions are faster on channels-last activations; the weights keep their layout.
+    features = pixel_values.contiguous(memory_format=torch.channels_last)
+    stem: Any = model.conv_stem
+    for layer in (stem.first_conv, stem.expand_1x1, stem.conv_3x3, stem.reduce_1x1):
+        features = features if layer is None else folded_convolution(layer, features)
+    block: Any
+    for block in model.layer:
+        entering = features
+        for layer in (block.expand_1x1, block.conv_3x3, block.reduce_1x1):
+            features = folded_convolution(layer, features)
+        features = entering + features if block.use_residual else features
+    return folded_convolution(model.conv_1x1, features).mean(dim=(2, 3))

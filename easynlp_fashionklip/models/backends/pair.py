@@ -1,0 +1,171 @@
+"""A convolutional image tower and a sentence encoder, joined by projection heads (model_type `fashionklip-pair`)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, MobileNetV2Config, MobileNetV2Model
+
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.models.backends.base import Backend, Tower, mask_padding
+from easynlp_fashionklip.models.backends.mobilenet import pooled_features
+from easynlp_fashionklip.models.checkpoint import CONFIG, first_line, read_config, read_tensors
+
+HeadKind = Literal["linear", "mlp"]
+MODEL_TYPE = "fashionklip-pair"
+ALL_LAYERS = -1
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """Everything needed to rebuild the pair without its weights.
+
+    Attributes:
+        vision: fields of a `transformers.MobileNetV2Config`.
+        text: fields of a `transformers.BertConfig`.
+        projection_dim: size d of the shared space.
+        vision_head, text_head: one linear layer, or two with a GELU between ("mlp").
+        head_hidden_dim: hidden size of an "mlp" head.
+        vision_trainable_layers, text_trainable_layers: top blocks that train; 0 freezes the tower, -1 trains it all.
+        logit_scale_init_value: log of the inverse temperature of an untrained pair.
+    """
+
+    vision: Mapping[str, Any]
+    text: Mapping[str, Any]
+    projection_dim: int = 256
+    vision_head: HeadKind = "linear"
+    text_head: HeadKind = "mlp"
+    head_hidden_dim: int = 512
+    vision_trainable_layers: int = ALL_LAYERS
+    text_trainable_layers: int = 0
+    logit_scale_init_value: float = math.log(1 / 0.07)
+    model_type: str = MODEL_TYPE
+
+    def __post_init__(self) -> None:
+        """Reject heads that do not exist."""
+        for name in ("vision_head", "text_head"):
+            if getattr(self, name) not in get_args(HeadKind):
+                raise InputError(f"{CONFIG}: {name}={getattr(self, name)!r} is not one of {', '.join(get_args(HeadKind))}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in config.json."""
+        return asdict(self)
+
+    def to_json_string(self) -> str:
+        """The text of config.json."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], origin: str = CONFIG) -> PairConfig:
+        """Read what `to_dict` gave; `origin` names the file in messages.
+
+        Raises:
+            InputError: for an unknown or missing field, or one of the wrong kind.
+        """
+        known = {entry.name for entry in fields(cls)}
+        unknown = sorted(set(content) - known)
+        if unknown:
+            raise InputError(f"{origin}: unknown field {unknown[0]!r}; known fields: {', '.join(sorted(known))}.")
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise InputError(f"{origin} does not describe a {MODEL_TYPE} model ({first_line(error)}).") from error
+
+
+def _head(kind: HeadKind, size: int, hidden: int, embed_dim: int) -> nn.Module:
+    if kind == "linear":
+        return nn.Linear(size, embed_dim)
+    return nn.Sequential(nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, embed_dim))
+
+
+def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean of the token states (B x L x h) over the tokens that the mask (B x L) keeps -> B x h."""
+    weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+class PairBackend(Backend):
+    """MobileNetV2 and a BERT-type sentence encoder with mean pooling, each with a head into the shared space."""
+
+    model_type = MODEL_TYPE
+
+    def __init__(self, config: PairConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_dim = config.projection_dim
+        vision, text = MobileNetV2Config(**config.vision), BertConfig(**config.text)
+        if vision.tf_padding:
+            raise InputError(f"{CONFIG}: vision has tf_padding=true, which this backend does not compute; set it to false.")
+        self.image_size = vision.image_size
+        self.max_text_length = text.max_position_embeddings
+        self.pad_token_id = text.pad_token_id
+        self.initial_logit_scale = config.logit_scale_init_value
+        self.vision_model = MobileNetV2Model(vision)
+        self.text_model = BertModel(text, add_pooling_layer=False)
+        hidden, width = config.head_hidden_dim, self.vision_model.conv_1x1.convolution.out_channels
+        self.vision_head = _head(config.vision_head, width, hidden, config.projection_dim)
+        self.text_head = _head(config.text_head, text.hidden_size, hidden, config.projection_dim)
+        self.image_tower = Tower("image", self.vision_model)
+        self.text_tower = Tower("text", self.text_model)
+        self._apply_trainable_layers()
+
+    def _apply_trainable_layers(self) -> None:
+        chosen = (self.config.vision_trainable_layers, self.config.text_trainable_layers)
+        for tower, layers in zip((self.image_tower, self.text_tower), chosen, strict=True):
+            tower.set_trainable(len(tower.blocks) if layers == ALL_LAYERS else layers)
+        self.train(self.training)
+
+    def set_trainable_layers(self, *, image: int = -1, text: int = -1) -> None:
+        """As `Backend.set_trainable_layers`; the choice is kept in the config and so in checkpoints."""
+        super().set_trainable_layers(image=image, text=text)
+        self.config = replace(
+            self.config,
+            vision_trainable_layers=self.image_tower.trainable,
+            text_trainable_layers=self.text_tower.trainable,
+        )
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> PairBackend:
+        """Load a folder or hub name that `save_pretrained` wrote; see `Backend.from_pretrained`."""
+        backend = cls(PairConfig.from_dict(read_config(source), origin=str(Path(source) / CONFIG)))
+        tensors = read_tensors(source)
+        if "logit_scale" in tensors:
+            backend.initial_logit_scale = float(tensors.pop("logit_scale"))
+        backend.load_weights(tensors, origin=str(source))
+        return backend
+
+    def load_weights(self, tensors: Mapping[str, Tensor], origin: str) -> None:
+        """Load every weight; `origin` names the checkpoint in messages.
+
+        Raises:
+            InputError: if any weight is missing, unknown or of another shape.
+        """
+        try:
+            self.load_state_dict(dict(tensors))
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())[:200]
+            raise InputError(f"the weights of {origin} do not fit its {CONFIG} ({detail}).") from error
+
+    def image_features(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x d, for any H and W."""
+        with self.image_tower.grad():
+            pooled = pooled_features(self.vision_model, pixel_values)
+        return self.vision_head(pooled)
+
+    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """B x L -> B x d; without a mask the padding token is masked."""
+        mask = mask_padding(input_ids, attention_mask, self.pad_token_id)
+        with self.text_tower.grad():
+            hidden = self.text_model(input_ids=input_ids, attention_mask=mask).last_hidden_state
+            pooled = mean_pool(hidden, mask)
+        return self.text_head(pooled)
+
+    def checkpoint_tensors(self) -> dict[str, Tensor]:
+        """Weights under the names of this module."""
+        return dict(self.state_dict())

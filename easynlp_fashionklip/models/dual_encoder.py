@@ -1,0 +1,121 @@
+"""The dual-stream encoder: one picture tower, one text tower, one space of unit vectors."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.models.allocator import keep_freed_memory
+from easynlp_fashionklip.models.backends import BACKENDS, Backend
+from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, read_config, write_folder, write_tensors
+from easynlp_fashionklip.models.processor import Processor
+
+
+class DualEncoder(nn.Module):
+    """Embeds pictures and texts into one space.
+
+    Args:
+        backend: the towers and their heads.
+        processor: makes the backend's inputs.
+        logit_scale: log of the inverse temperature; None takes the backend's.
+
+    Attributes:
+        logit_scale: parameter of shape (1,), because DeepSpeed rejects 0-dim ones; () on disk, as in transformers.
+        embed_dim: size d of the shared space.
+        config: the backend's configuration, with `model_type` and `to_json_string()`.
+    """
+
+    def __init__(self, backend: Backend, processor: Processor, logit_scale: float | None = None) -> None:
+        super().__init__()
+        keep_freed_memory()
+        self.backend = backend
+        self.processor = processor
+        initial = backend.initial_logit_scale if logit_scale is None else logit_scale
+        if not math.isfinite(initial):
+            raise InputError(f"logit_scale is {initial}, not a number; use a checkpoint from before training diverged.")
+        self.logit_scale = nn.Parameter(torch.full((1,), initial))
+
+    @property
+    def embed_dim(self) -> int:
+        """Size d of the shared space."""
+        return self.backend.embed_dim
+
+    @property
+    def config(self) -> Any:
+        """The backend's configuration, with `model_type` and `to_json_string()`."""
+        return self.backend.config
+
+    def encode_image(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W pixel values -> B x d unit vectors, float32 under autocast too."""
+        return F.normalize(self.backend.image_features(pixel_values).float(), dim=-1)
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """B x L token ids -> B x d unit vectors, float32; without a mask the padding token is masked."""
+        return F.normalize(self.backend.text_features(input_ids, attention_mask).float(), dim=-1)
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """(image embeddings or None, text embeddings or None): for wrappers that only call `forward`."""
+        image_embeds = None if pixel_values is None else self.encode_image(pixel_values)
+        text_embeds = None if input_ids is None else self.encode_text(input_ids, attention_mask)
+        return image_embeds, text_embeds
+
+    def set_trainable_layers(self, *, image: int = -1, text: int = -1) -> None:
+        """Choose how many top blocks of each tower train: 0 freezes it, -1 leaves it as it is.
+
+        Heads and `logit_scale` always train. Frozen blocks and all batch norms stay in eval mode under `train()`.
+
+        Raises:
+            InputError: if a tower has fewer blocks than asked for.
+        """
+        self.backend.set_trainable_layers(image=image, text=text)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json, model.safetensors, pytorch_model.bin, the tokenizer and preprocessor_config.json.
+
+        Each file is replaced atomically.
+
+        Raises:
+            InputError: if the folder cannot be written.
+        """
+        tensors = self.backend.checkpoint_tensors() | {"logit_scale": self.logit_scale.detach().reshape(())}
+
+        def write(temporary: Path) -> None:
+            write_tensors(temporary, tensors)
+            self.processor.save_pretrained(temporary)
+            (temporary / CONFIG).write_text(self.config.to_json_string(), encoding="utf-8")
+
+        write_folder(folder, write)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, image_size: int = 0) -> DualEncoder:
+        """Load a folder (or hub name) of any family in `BACKENDS`, in eval mode.
+
+        Args:
+            source: folder with config.json, or hub name.
+            image_size: side of the pictures in pixels; 0 takes the checkpoint's.
+
+        Raises:
+            InputError: naming what is missing, unknown or damaged.
+        """
+        model_type = read_config(source).get("model_type")
+        if model_type not in BACKENDS:
+            raise InputError(
+                f"{source}: {CONFIG} has model_type {model_type!r}, which is not one of {', '.join(BACKENDS)}; "
+                f"{describe_content(source)}."
+            )
+        backend = BACKENDS[model_type].from_pretrained(source)
+        processor = Processor.from_pretrained(
+            source, image_size=backend.image_size, max_length=backend.max_text_length
+        )
+        return cls(backend, processor.with_image_size(image_size) if image_size else processor).eval()

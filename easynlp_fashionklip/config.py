@@ -13,6 +13,7 @@ from easynlp_fashionklip.errors import InputError
 CvaVariant = Literal["prototype", "image", "both", "paper"]
 Scope = Literal["mentions", "paper"]
 OnBadRow = Literal["fatal", "skip"]
+FeatureSeparator = Literal["comma", "space", "tab"]
 DuplicateIds = Literal["error", "allow"]
 
 
@@ -52,6 +53,10 @@ class AppConfig:
     cva_weight: float = field(default=-1.0, metadata={"help": "fixed w in (1-w) ITC + w CVA; -1 balances by the ratio"})
     cva_weight_max: float = field(default=0.5, metadata={"help": "largest w when balanced"})
     cva_prototypes: int = field(default=5, metadata={"help": "K prototypes of a concept nearest to the picture"})
+
+    feature_separator: FeatureSeparator = field(
+        default="comma", metadata={"help": "between the numbers of a predicted embedding; EasyNLP's clip app: 'tab'"}
+    )
 
     def __post_init__(self) -> None:
         """Reject values no run could use."""

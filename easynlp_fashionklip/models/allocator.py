@@ -30,4 +30,5 @@ def keep_freed_memory() -> bool:
         logger.debug("glibc's mallopt cannot be reached (%s); convolutions on the CPU will be slower", error)
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER_TRIM), (_M_TOP_PAD, _GROW_BY))
-    return all([mallopt(option, value) == 1 for option, value in settings])
+    accepted = [mallopt(option, value) == 1 for option, value in settings]  # a list: each call must be made
+    return all(accepted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,8 +36,16 @@ def find_file(source: str | Path, name: str) -> Path | None:
     folder = Path(source)
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
+    # Every checkpoint has config.json, so only there does a failed connection tell that the hub is out of reach; an
+    # optional file that is not in the cache looks the same without a network.
+    needed = name == CONFIG
     try:
-        found = cached_file(str(source), name, _raise_exceptions_for_missing_entries=False)
+        found = cached_file(
+            str(source),
+            name,
+            _raise_exceptions_for_missing_entries=needed,
+            _raise_exceptions_for_connection_errors=needed,
+        )
     except (OSError, ValueError) as error:
         raise InputError(
             f"{str(source)!r} is not a folder here and cannot be fetched from the Hugging Face hub "
@@ -125,6 +134,7 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     safetensors.torch.save_file(plain, folder / SAFETENSORS, metadata={"format": "pt"})
     torch.save(plain, folder / PYTORCH_BIN)
+    shutil.copymode(folder / PYTORCH_BIN, folder / SAFETENSORS)  # safetensors makes files that only the owner reads
 
 
 def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:

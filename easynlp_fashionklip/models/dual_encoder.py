@@ -116,6 +116,9 @@ class DualEncoder(nn.Module):
             )
         backend = BACKENDS[model_type].from_pretrained(source)
         processor = Processor.from_pretrained(
-            source, image_size=backend.image_size, max_length=backend.max_text_length
+            source,
+            image_size=backend.image_size,
+            max_length=backend.max_text_length,
+            tokenizer_config=backend.tokenizer_config,
         )
         return cls(backend, processor.with_image_size(image_size) if image_size else processor).eval()

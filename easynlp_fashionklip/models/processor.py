@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import AutoTokenizer
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.checkpoint import UNREADABLE, first_line, read_json
@@ -101,9 +103,14 @@ def _from_transformers(content: Mapping[str, Any]) -> ImagePreprocessing:
     size = content["size"]
     kind = str(content.get("image_processor_type") or content.get("feature_extractor_type") or "CLIP")
     crops = bool(content.get("do_center_crop", kind.startswith("CLIP") or "crop_size" in content))
-    by_height = isinstance(size, Mapping) and "height" in size
-    mode = "crop" if crops or (isinstance(size, Mapping) and not by_height) else "squash"
     image_size = _edge(content.get("crop_size") or size) if crops else _edge(size)
+    resizes_to_square = isinstance(size, Mapping) and "height" in size
+    if resizes_to_square and image_size != _edge(size):
+        raise ValueError(f"it crops {image_size} px out of a square of {_edge(size)} px, which is not supported")
+    keeps_proportions = crops or isinstance(size, Mapping)
+    mode = content.get("resize_mode", "crop" if keeps_proportions and not resizes_to_square else "squash")
+    if mode not in get_args(ResizeMode):
+        raise ValueError(f"resize_mode {mode!r} is not one of {', '.join(get_args(ResizeMode))}")
     # The scaling of bytes is folded into mean and std, which then apply to values in 0..1.
     scale = 255 * float(content.get("rescale_factor", 1 / 255)) if content.get("do_rescale", True) else 255.0
     normalises = content.get("do_normalize", True)
@@ -113,7 +120,7 @@ def _from_transformers(content: Mapping[str, Any]) -> ImagePreprocessing:
         image_size=image_size,
         mean=tuple(float(value) / scale for value in mean),
         std=tuple(float(value) / scale for value in std),
-        resize_mode=content.get("resize_mode", mode),
+        resize_mode=mode,
         shortest_edge=_edge(size) if mode == "crop" else 0,
         resample=int(content.get("resample", Image.Resampling.BICUBIC)),
     )
@@ -176,7 +183,7 @@ class Processor:
         image = image if image.mode == "RGB" else image.convert("RGB")
         if train and rng is None:
             raise ValueError("transform(train=True) needs a numpy generator, so that runs can be repeated")
-        square = _augment(image, self.preprocessing, rng) if train and rng is not None else _fit(image, self.preprocessing)
+        square = _augment(image, self.preprocessing, rng) if rng and train else _fit(image, self.preprocessing)
         scale = 1 / (255 * np.asarray(self.preprocessing.std))
         shift = np.asarray(self.preprocessing.mean) / np.asarray(self.preprocessing.std)
         values = np.asarray(square, dtype=np.float32) * scale.astype(np.float32) - shift.astype(np.float32)
@@ -188,25 +195,26 @@ class Processor:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write preprocessor_config.json and the tokenizer's files into a folder."""
-        import json
-
         text = json.dumps(self.preprocessing.to_dict(), indent=2) + "\n"
         (Path(folder) / PREPROCESSOR).write_text(text, encoding="utf-8")
         self.tokenizer.save_pretrained(str(folder))
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, image_size: int, max_length: int) -> Processor:
+    def from_pretrained(
+        cls, source: str | Path, *, image_size: int, max_length: int, tokenizer_config: Any = None
+    ) -> Processor:
         """Read a checkpoint folder or hub name.
 
         Args:
             source: folder or hub name.
             image_size: size to assume, with CLIP's preprocessing, when the checkpoint does not describe its own.
             max_length: most tokens that the text tower takes; the tokenizer's own limit may be lower.
+            tokenizer_config: configuration of the text tower, where config.json is not one of transformers.
 
         Raises:
             InputError: if the tokenizer or the preprocessing cannot be read.
         """
-        tokenizer = load_tokenizer(source)
+        tokenizer = load_tokenizer(source, tokenizer_config)
         preprocessing = _read_preprocessing(source) or ImagePreprocessing(image_size)
         return cls(preprocessing, tokenizer, min(max_length, tokenizer.model_max_length))
 
@@ -222,16 +230,14 @@ def _read_preprocessing(source: str | Path) -> ImagePreprocessing | None:
     return ImagePreprocessing.from_dict(content, origin=str(Path(source) / PREPROCESSOR))
 
 
-def load_tokenizer(source: str | Path) -> Any:
-    """The fast tokenizer of a folder or hub name.
+def load_tokenizer(source: str | Path, config: Any = None) -> Any:
+    """The fast tokenizer of a folder or hub name; `config` names its family where config.json does not.
 
     Raises:
         InputError: if it has none that can be read.
     """
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(str(source))
+        return AutoTokenizer.from_pretrained(str(source), config=config)
     except (*UNREADABLE, ImportError, TypeError) as error:
         raise InputError(
             f"{source} has no tokenizer that can be read ({first_line(error)}); add its tokenizer.json and "

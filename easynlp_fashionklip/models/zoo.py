@@ -143,9 +143,9 @@ def load_pretrained(name_or_path: str | Path, *, image_size: int = 0, seed: int 
 def _locate(name: str) -> str:
     """The folder or hub name that `name` stands for."""
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return str(path)
-    if path.exists():
+    if name and path.exists():
         raise InputError(f"{name} is a file; give the folder that holds {CONFIG} and the weights.")
     in_easynlp_zoo = EASYNLP_ZOO.expanduser() / name
     if name and in_easynlp_zoo.is_dir():

@@ -85,6 +85,7 @@ class Backend(nn.Module, ABC):
         image_size: side in pixels that the image tower was made for.
         max_text_length: most tokens that the text tower has positions for.
         initial_logit_scale: log of the inverse temperature in the checkpoint.
+        tokenizer_config: configuration that tells transformers the tokenizer's family; None where config.json does.
         image_tower, text_tower: the parts that can be frozen; the heads always train.
     """
 
@@ -94,6 +95,7 @@ class Backend(nn.Module, ABC):
     image_size: int
     max_text_length: int
     initial_logit_scale: float
+    tokenizer_config: Any = None
     image_tower: Tower
     text_tower: Tower
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import CLIPModel, PreTrainedModel
+from transformers.utils import logging as hf_logging
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.backends.base import Backend, Tower, without_logit_scale
@@ -20,13 +21,19 @@ def load_transformers_model(kind: type[PreTrainedModel], source: str | Path) -> 
     Raises:
         InputError: if weights are missing, damaged, or of other shapes than the config says.
     """
+    bars = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()  # one bar for each reading of a local file would clutter the log
     try:
-        model, report = kind.from_pretrained(str(source), output_loading_info=True)
+        loaded: Any = kind.from_pretrained(str(source), output_loading_info=True)
     except UNREADABLE as error:
         raise InputError(
             f"{source} cannot be loaded as {kind.__name__} ({first_line(error)}); its weights are missing, damaged or "
             "do not fit its config.json."
         ) from error
+    finally:
+        if bars:
+            hf_logging.enable_progress_bar()
+    model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
@@ -35,7 +42,7 @@ def load_transformers_model(kind: type[PreTrainedModel], source: str | Path) -> 
     return as_float32(model)
 
 
-def as_float32(model: PreTrainedModel) -> PreTrainedModel:
+def as_float32(model: Any) -> Any:
     """Undo half precision on disk, in weights and config: training adds small steps that float16 would lose."""
     model.config.architectures = [type(model).__name__]
     for config in (model.config, model.config.text_config, model.config.vision_config):
@@ -54,9 +61,9 @@ class ClipBackend(Backend):
         self.initial_logit_scale = without_logit_scale(model)
         self.model = model
         self.config = model.config
-        self.embed_dim = model.config.projection_dim
-        self.image_size = model.config.vision_config.image_size
-        self.max_text_length = model.config.text_config.max_position_embeddings
+        self.embed_dim = self.config.projection_dim
+        self.image_size = self.config.vision_config.image_size
+        self.max_text_length = self.config.text_config.max_position_embeddings
         self.image_tower = Tower("image", model.vision_model)
         self.text_tower = Tower("text", model.text_model)
 

@@ -51,7 +51,9 @@ class PairConfig:
         """Reject heads that do not exist."""
         for name in ("vision_head", "text_head"):
             if getattr(self, name) not in get_args(HeadKind):
-                raise InputError(f"{CONFIG}: {name}={getattr(self, name)!r} is not one of {', '.join(get_args(HeadKind))}.")
+                raise InputError(
+                    f"{CONFIG}: {name}={getattr(self, name)!r} is not one of {', '.join(get_args(HeadKind))}."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in config.json."""
@@ -99,16 +101,21 @@ class PairBackend(Backend):
         super().__init__()
         self.config = config
         self.embed_dim = config.projection_dim
-        vision, text = MobileNetV2Config(**config.vision), BertConfig(**config.text)
+        vision: Any = MobileNetV2Config(**config.vision)
+        text: Any = BertConfig(**config.text)
         if vision.tf_padding:
-            raise InputError(f"{CONFIG}: vision has tf_padding=true, which this backend does not compute; set it to false.")
+            raise InputError(
+                f"{CONFIG}: vision has tf_padding=true, which this backend does not compute; set it to false."
+            )
         self.image_size = vision.image_size
         self.max_text_length = text.max_position_embeddings
         self.pad_token_id = text.pad_token_id
         self.initial_logit_scale = config.logit_scale_init_value
         self.vision_model = MobileNetV2Model(vision)
         self.text_model = BertModel(text, add_pooling_layer=False)
-        hidden, width = config.head_hidden_dim, self.vision_model.conv_1x1.convolution.out_channels
+        self.tokenizer_config = text
+        conv_1x1: Any = self.vision_model.conv_1x1
+        hidden, width = config.head_hidden_dim, conv_1x1.convolution.out_channels
         self.vision_head = _head(config.vision_head, width, hidden, config.projection_dim)
         self.text_head = _head(config.text_head, text.hidden_size, hidden, config.projection_dim)
         self.image_tower = Tower("image", self.vision_model)

@@ -26,9 +26,9 @@ class VisionTextBackend(Backend):
         self.initial_logit_scale = without_logit_scale(model)
         self.model = model
         self.config = model.config
-        self.embed_dim = model.config.projection_dim
-        self.image_size = model.config.vision_config.image_size
-        text = model.config.text_config
+        self.embed_dim = self.config.projection_dim
+        self.image_size = self.config.vision_config.image_size
+        text = self.config.text_config
         self.pad_token_id = text.pad_token_id
         unused = text.pad_token_id + 1 if text.model_type in _OFFSET_POSITIONS else 0
         self.max_text_length = text.max_position_embeddings - unused

@@ -1,0 +1,44 @@
+"""The training bar: batches done, loss, samples per second, time left."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+
+from torch import Tensor
+from tqdm import tqdm
+
+_WINDOW = 50
+
+
+class TrainingBar:
+    """A bar over all batches of the run on the first process's stderr; silent on the others."""
+
+    def __init__(self, total: int, done: int, shown: bool) -> None:
+        self._bar = tqdm(total=total, initial=done, desc="training", unit="batch", disable=not shown, mininterval=1.0)
+        self._recent: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
+
+    def __enter__(self) -> TrainingBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def advance(self, losses: Mapping[str, Tensor], samples: int, seconds: float) -> None:
+        """Count one batch of `samples` pairs over all processes."""
+        self._recent.append((samples, seconds))
+        self._bar.set_postfix_str(f"loss {float(losses['loss']):.3f}, {self.rate():.0f} pairs/s", refresh=False)
+        self._bar.update(1)
+
+    def rate(self) -> float:
+        """Pairs per second of compute over the last batches."""
+        seconds = sum(elapsed for _, elapsed in self._recent)
+        return sum(samples for samples, _ in self._recent) / seconds if seconds else 0.0
+
+    def tell(self, line: str) -> None:
+        """Write a line above the bar."""
+        if not self._bar.disable:
+            self._bar.write(line)

@@ -1,0 +1,166 @@
+"""What every process of `easynlp --app_name=fashionklip` runs: one of the three modes, errors as one sentence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from easynlp_fashionklip import distributed
+from easynlp_fashionklip.app import checkpoints
+from easynlp_fashionklip.app.arguments import check, initialise, peek
+from easynlp_fashionklip.app.data import FashionKLIPDataset, open_pairs
+from easynlp_fashionklip.app.evaluator import FashionKLIPEvaluator
+from easynlp_fashionklip.app.graph import prepare_graph, save_graph
+from easynlp_fashionklip.app.interrupt import EXIT_INTERRUPTED, Interrupted
+from easynlp_fashionklip.app.model import FashionKLIP
+from easynlp_fashionklip.app.predictor import SEPARATORS, FashionKLIPPredictor, predict_table
+from easynlp_fashionklip.app.trainer import FashionKLIPTrainer
+from easynlp_fashionklip.config import AppConfig
+from easynlp_fashionklip.data.pairs import PairTable
+from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
+from easynlp_fashionklip.evaluation.report import FILE_NAME, result_table, write_result
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one process; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
+    try:
+        run(argv)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_BAD_INPUT
+    except Interrupted as stop:
+        if distributed.rank() == 0:
+            sys.stderr.write(f"{stop}\n")
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    finally:
+        sys.stdout.flush()
+    distributed.finish()
+    return 0
+
+
+def run(argv: Sequence[str]) -> None:
+    """Read the arguments, join the process group, run the mode.
+
+    Raises:
+        InputError: anything the user must change.
+    """
+    flags = peek(argv)
+    config = check(flags)
+    if flags.checkpoint_dir:
+        checkpoints.check_app(Path(flags.checkpoint_dir))
+    distributed.initialise()
+    args = initialise(argv, flags)
+    logging.getLogger("transformers").setLevel(logging.WARNING)
+    args.data_threads = args.data_threads if "data_threads" in flags.given else config.data_workers
+    args.sequence_length = args.sequence_length if "sequence_length" in flags.given else None
+    {"train": train, "evaluate": evaluate, "predict": predict}[args.mode](args, config)
+
+
+def _open(args: Namespace, config: AppConfig, path: str, **options: object) -> PairTable:
+    return open_pairs(
+        path,
+        config,
+        text=args.first_sequence,
+        image=args.second_sequence,
+        input_schema=args.input_schema,
+        skip_first_line=args.skip_first_line,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _load(args: Namespace, config: AppConfig, source: str, num_rows: int = 0) -> FashionKLIP:
+    app = FashionKLIP.from_pretrained(source, config=config, num_rows=num_rows)
+    if args.sequence_length:
+        app.encoder.processor.limit_length(args.sequence_length)
+    app.to(distributed.local_device())
+    return app
+
+
+def train(args: Namespace, config: AppConfig) -> None:
+    """Tables -> graph -> training with evaluation after each epoch -> best checkpoint in `--checkpoint_dir`."""
+    folder = Path(args.checkpoint_dir)
+    args.pretrained_model_name_or_path = config.pretrain_model_name_or_path
+    paths = args.tables.split(",")
+    global_batch = args.micro_batch_size * distributed.world_size()
+    tables = [_open(args, config, path, min_rows=global_batch if not n else 1) for n, path in enumerate(paths)]
+    app = _load(args, config, config.pretrain_model_name_or_path, len(tables[0]))
+    resuming = args.resume_from_checkpoint is not None
+    if config.cva:
+        prepare_graph(app.task, tables[0], config, args.checkpoint_dir, encode=not resuming)
+    dataset = FashionKLIPDataset(tables[0], app.encoder.processor, seed=args.random_seed, is_training=True)
+    evaluator = None
+    if len(tables) > 1:
+        validation = FashionKLIPDataset(tables[1], app.encoder.processor)
+        evaluator = FashionKLIPEvaluator(validation, workers=args.data_threads)
+    trainer = FashionKLIPTrainer(app, dataset, evaluator)
+    trainer.train()
+    if config.cva:
+        save_graph(app.task, tables[0], config, str(folder))
+
+
+def evaluate(args: Namespace, config: AppConfig) -> None:
+    """Full-gallery retrieval on one table, printed and written to `evaluation.json`."""
+    source = _checkpoint(args, config)
+    table = _open(args, config, args.tables)
+    app = _load(args, config, source)
+    evaluator = FashionKLIPEvaluator(FashionKLIPDataset(table, app.encoder.processor), workers=args.data_threads)
+    evaluator.evaluate(app)
+    if distributed.rank() or evaluator.result is None:
+        return
+    target = Path(args.outputs or args.checkpoint_dir or ".")
+    target = target if target.suffix == ".json" else target / FILE_NAME
+    provenance = {"checkpoint": source, "table": args.tables, "seed": args.random_seed}
+    write_result(target, evaluator.result, provenance)
+    sys.stdout.write(result_table(evaluator.result, f"{source} on {args.tables}") + f"\nwritten to {target}\n")
+
+
+def predict(args: Namespace, config: AppConfig) -> None:
+    """Embeddings of one table's rows to `--outputs`, a .tsv or .npz file."""
+    source = _checkpoint(args, config)
+    schema = [name for name in (args.output_schema or "").split(",") if name]
+    if schema == ["image_feat"] and not args.second_sequence:
+        args.first_sequence, args.second_sequence = None, args.first_sequence
+    # Embedding a row twice harms nobody: prediction does not look for repeated ids.
+    table = _open(args, replace(config, duplicate_ids="allow"), args.tables)
+    app = _load(args, config, source)
+    predictor = FashionKLIPPredictor(
+        app.encoder, args.first_sequence, args.second_sequence, SEPARATORS[config.feature_separator]
+    )
+    rows = predict_table(
+        predictor,
+        table,
+        Path(args.outputs),
+        append_cols=[name for name in (args.append_cols or "").split(",") if name],
+        output_schema=schema,
+        workers=args.data_threads,
+    )
+    sys.stdout.write(f"{rows:,} rows written to {args.outputs}\n")
+
+
+def _checkpoint(args: Namespace, config: AppConfig) -> str:
+    """The model to use: `--checkpoint_dir`, or without one the untrained `pretrain_model_name_or_path`."""
+    if not args.checkpoint_dir:
+        return config.pretrain_model_name_or_path
+    checkpoints.require_checkpoint(Path(args.checkpoint_dir))
+    return str(args.checkpoint_dir)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    code = main(sys.argv[1:])
+    # Leaving through the interpreter's normal exit would wait for process groups of ranks that have failed.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

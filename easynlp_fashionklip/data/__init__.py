@@ -1,0 +1,1 @@
+"""Catalogues: readers, pairs, datasets, batches and the sample catalogue."""

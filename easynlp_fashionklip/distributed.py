@@ -66,7 +66,8 @@ class _GatherWithGrad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        total = grad_outputs[0].contiguous()
+        # A copy: autograd may hand the same tensor to other nodes, and all_reduce writes in place.
+        total = grad_outputs[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         start = dist.get_rank() * ctx.rows
         return total[start : start + ctx.rows]

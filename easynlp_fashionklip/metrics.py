@@ -19,15 +19,25 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+NEVER = np.iinfo(np.int64).max  # the rank of a query without relevant items
+
 
 def relevance_matrix(relevant: npt.ArrayLike | Sequence[Sequence[int]], num_items: int) -> npt.NDArray[np.bool_]:
-    """Bool (Q, N) from such a matrix or, for each query, the indices of its relevant items."""
+    """Bool (Q, N) from such a matrix or, for each query, the indices (from 0) of its relevant items.
+
+    Raises:
+        ValueError: an index is negative, which numpy would read from the end.
+        IndexError: an index or a bool row reaches beyond the items.
+    """
     if isinstance(relevant, np.ndarray) and relevant.ndim == 2 and relevant.dtype == bool:
         return relevant
-    lists = [np.asarray(indices, dtype=np.int64) for indices in relevant]  # type: ignore[union-attr]
-    matrix = np.zeros((len(lists), num_items), dtype=bool)
-    for row, indices in enumerate(lists):
-        matrix[row, indices] = True
+    rows = [np.asarray(row) for row in relevant]  # type: ignore[union-attr]
+    matrix = np.zeros((len(rows), num_items), dtype=bool)
+    for query, row in enumerate(rows):
+        chosen = row if row.dtype == bool else row.astype(np.int64)
+        if chosen.dtype != bool and (chosen < 0).any():
+            raise ValueError(f"query {query} has a negative relevant index: {chosen.min()}")
+        matrix[query, chosen] = True
     return matrix
 
 
@@ -44,7 +54,7 @@ def best_ranks(
         relevant: bool (Q, N), or for each query the indices of its relevant items.
 
     Returns:
-        int64 (Q,); N + 1 for a query without relevant items.
+        int64 (Q,); `NEVER` for a query without relevant items, which no k reaches, however few the items.
     """
     similarity = np.nan_to_num(np.asarray(similarity), nan=-np.inf)
     matrix = relevance_matrix(relevant, similarity.shape[1])
@@ -52,7 +62,7 @@ def best_ranks(
         raise ValueError(f"similarity is {similarity.shape} but relevance is {matrix.shape}")
     best = np.where(matrix, similarity, -np.inf).max(axis=1, initial=-np.inf)
     ahead = ((similarity >= best[:, None]) & ~matrix).sum(axis=1)
-    return np.where(matrix.any(axis=1), ahead + 1, similarity.shape[1] + 1).astype(np.int64)
+    return np.where(matrix.any(axis=1), ahead + 1, NEVER).astype(np.int64)
 
 
 def hit_rate(ranks: npt.NDArray[np.int64], k: int) -> float:
@@ -68,5 +78,5 @@ def recall_at_k(
 
 
 def mean_reciprocal_rank(ranks: npt.NDArray[np.int64]) -> float:
-    """Mean of 1 / rank of the best relevant item, in (0, 1]."""
+    """Mean of 1 / rank of the best relevant item, in [0, 1]; a query without any adds 0."""
     return float(np.mean(1.0 / ranks)) if len(ranks) else 0.0

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
 from easynlp_fashionklip import distributed
-from easynlp_fashionklip.config import AppConfig
-from easynlp_fashionklip.data.pairs import PairTable
+from easynlp_fashionklip.app.data import open_pairs
+from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
+from easynlp_fashionklip.data.pairs import PairTable, stable_key
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.builder import build_graph, grow_graph
+from easynlp_fashionklip.graph.builder import attach_prototypes, build_graph
+from easynlp_fashionklip.graph.format import GRAPH_FILE
 from easynlp_fashionklip.graph.pipeline import load_spacy
-from easynlp_fashionklip.graph.store import GRAPH_FILE, ConceptGraph
-from easynlp_fashionklip.inference.encode import encode_images
+from easynlp_fashionklip.graph.prototypes import image_ids_of
+from easynlp_fashionklip.graph.store import ConceptGraph
+from easynlp_fashionklip.inference.encode import encode_images, encode_texts
+from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge, PrototypeSettings
 from easynlp_fashionklip.training.task import FashionKLIPTask
 
@@ -38,3 +41,131 @@ def has_graph(folder: Path) -> bool:
     if not (folder / GRAPH_FILE).is_file():
         raise InputError(f"graph_dir={folder} holds files but no {GRAPH_FILE}; give an empty folder or a graph's.")
     return True
+
+
+def product_ids_of(table: PairTable) -> list[str]:
+    """Every row's product id."""
+    return [table.product_id(position) for position in range(len(table))]
+
+
+def mine_graph(table: PairTable, config: AppConfig, description: str = "mining concepts") -> ConceptGraph:
+    """Build a graph without prototypes from a table's texts, behind a bar."""
+    nlp = load_spacy(config.spacy_model)
+    with tqdm(total=len(table), desc=description, unit="text", disable=None) as bar:
+        return build_graph(table.texts(), product_ids_of(table), nlp, config.min_frequency, bar.update)
+
+
+def grow(graph: ConceptGraph, table: PairTable, config: AppConfig) -> ConceptGraph:
+    """The graph with the products of the table that it has not met; itself when it knows them all."""
+    known = {stable_key(product_id) for product_id in graph.tables.product_ids}
+    new = [position for position, key in enumerate(table.product_keys.tolist()) if key not in known]
+    if not new:
+        return graph
+    logger.info("the graph has not met %d of %d products: adding their concepts", len(new), len(table))
+    rest = table.subset(new)
+    before = len(graph)
+    grown = graph.expand(rest.texts(), product_ids_of(rest), load_spacy(config.spacy_model))
+    logger.info("%d new concepts, %d in all", len(grown) - before, len(grown))
+    return grown
+
+
+def load_or_mine(folder: Path, table: PairTable, config: AppConfig, embed_dim: int) -> ConceptGraph:
+    """The graph of a folder, grown by the table's new products; or one mined from the table and saved there.
+
+    The first process works and writes; the others read what it wrote.
+
+    Raises:
+        InputError: the folder holds something else, or a graph of another encoder dimension.
+    """
+    present = has_graph(folder)
+    if distributed.rank() == 0:
+        if present:
+            logger.info("loading the concept graph %s", folder)
+            graph = ConceptGraph.load(folder)
+            graph.check_encoder(embed_dim)
+            grown = grow(graph, table, config)
+            if grown is not graph:
+                grown.save(folder)
+        else:
+            logger.info("no concept graph in %s: building it from %s", folder, table.catalogue.path)
+            grown = mine_graph(table, config)
+            grown.save(folder)
+        logger.info("%d concepts", len(grown))
+    distributed.barrier()
+    return grown if distributed.rank() == 0 else ConceptGraph.load(folder)
+
+
+def prepare_graph(
+    task: FashionKLIPTask, table: PairTable, config: AppConfig, checkpoint_dir: str, *, encode: bool = True
+) -> None:
+    """Give the task its concept knowledge: graph, picture embeddings, prototypes.
+
+    Args:
+        task: its encoder is on its device.
+        table: the training table.
+        config: graph settings.
+        checkpoint_dir: where the graph is when `graph_dir` is not set.
+        encode: fill the embedding bank and choose prototypes; a resume point brings both instead.
+    """
+    folder = graph_folder(config, checkpoint_dir)
+    graph = load_or_mine(folder, table, config, task.model.embed_dim)
+    settings = PrototypeSettings(
+        config.num_candidates, config.num_prototypes, config.mmr_diversity, config.prototype_scope
+    )
+    task.attach(ConceptKnowledge(graph, table.product_keys, settings))
+    if encode:
+        task.bank.fill(
+            encode_images(task.model, table, workers=config.data_workers, description="encoding pictures for prototypes")
+        )
+        task.refresh_prototypes()
+        save_graph(task, table, config, checkpoint_dir)
+
+
+def save_graph(task: FashionKLIPTask, table: PairTable, config: AppConfig, checkpoint_dir: str) -> None:
+    """Write the graph with its prototypes as the encoder now ranks them."""
+    knowledge = task.knowledge
+    if knowledge is None or knowledge.selected is None:
+        return
+    if distributed.rank() == 0:
+        graph = knowledge.graph.with_prototypes(
+            knowledge.selected,
+            image_ids_of(product_ids_of(table)),
+            encoder=config.pretrain_model_name_or_path,
+            embedding_dim=task.model.embed_dim,
+            scope=config.prototype_scope,
+        )
+        graph.save(graph_folder(config, checkpoint_dir))
+    distributed.barrier()
+
+
+def build_command(
+    catalog: Path, text: str, image: str, model: str, out: Path, *, settings: str = "", input_schema: str | None = None
+) -> ConceptGraph:
+    """`fashionklip graph build`: mine a catalogue, choose prototypes, write the graph.
+
+    Raises:
+        InputError: the catalogue, the model or the folder cannot be used.
+    """
+    config = parse_user_defined_parameters(settings)
+    if has_graph(out):
+        raise InputError(f"--out={out} already holds a concept graph; give an empty folder, or remove it.")
+    encoder = load_pretrained(model, image_size=config.image_size)
+    encoder.to(distributed.local_device())
+    table = open_pairs(catalog, config, text=text, image=image, input_schema=input_schema)
+    graph = mine_graph(table, config)
+    prompts = encode_texts(encoder, graph.prompts())
+    pictures = encode_images(encoder, table, workers=config.data_workers)
+    graph = attach_prototypes(
+        graph,
+        prompts,
+        pictures,
+        product_ids_of(table),
+        scope=config.prototype_scope,
+        encoder=model,
+        num_candidates=config.num_candidates,
+        num_prototypes=config.num_prototypes,
+        diversity=config.mmr_diversity,
+    )
+    graph.save(out)
+    logger.info("%d concepts written to %s", len(graph), out)
+    return graph

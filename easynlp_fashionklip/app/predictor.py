@@ -175,7 +175,8 @@ class NpzWriter(AbstractContextManager[Any]):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             with self._path.open("wb") as file:
-                np.savez(file, **{name: np.concatenate(parts) for name, parts in self._parts.items()})
+                np.savez(file, **{  # type: ignore[arg-type]
+                    name: np.concatenate(parts) for name, parts in self._parts.items()})
 
     def _write(
         self, predictor: FashionKLIPPredictor, embeds: Mapping[str, np.ndarray], extra: Mapping[str, Sequence[str]]

@@ -81,7 +81,7 @@ class FashionKLIPTrainer(Trainer):
             raise InputError("--optimizer_type=SGD is not supported by fashionklip; use AdamW (the default).")
         device = distributed.local_device()
         model.to(device)
-        self._model = model
+        self._model: torch.nn.Module = model
         if distributed.is_distributed():
             ids = [device.index] if device.type == "cuda" else None
             self._model = DistributedDataParallel(model, device_ids=ids)

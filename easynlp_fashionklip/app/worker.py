@@ -83,7 +83,8 @@ def _open(args: Namespace, config: AppConfig, path: str, **options: object) -> P
 def _load(args: Namespace, config: AppConfig, source: str, num_rows: int = 0) -> FashionKLIP:
     app = FashionKLIP.from_pretrained(source, config=config, num_rows=num_rows)
     if args.sequence_length:
-        app.encoder.processor.limit_length(args.sequence_length)
+        processor = app.encoder.processor
+        processor.max_length = min(processor.max_length, args.sequence_length)
     app.to(distributed.local_device())
     return app
 

@@ -173,7 +173,8 @@ class _FastScan:
 class _CountedLines:
     """The lines of a binary file as text for `csv.reader`, counting bytes and lines handed out.
 
-    Latin-1 keeps one character a byte; marks, commas and line breaks are the same bytes in UTF-8.
+    Latin-1 keeps one character a byte; marks, commas and line breaks are the same bytes in UTF-8. A blank line comes
+    last: it is an empty record of its own unless a quotation is still open.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -186,12 +187,20 @@ class _CountedLines:
             self.offset += len(line)
             self.line += 1
             yield line.decode("latin-1")
+        yield "\n"
 
 
 def allow_long_cells() -> None:
     """Let `csv` read cells up to `MAX_ROW_BYTES` (a base64 picture); its own limit of 128 KiB is process-wide."""
     if csv.field_size_limit() < MAX_ROW_BYTES:
         csv.field_size_limit(MAX_ROW_BYTES)
+
+
+def _never_closed(path: Path, line: int) -> InputError:
+    return InputError(
+        f"{path}, line {line}: a quotation mark opened here is never closed; close it, or double a mark that belongs "
+        "to the text."
+    )
 
 
 def _scan_exactly(path: Path, start: int) -> RowIndex:
@@ -203,6 +212,7 @@ def _scan_exactly(path: Path, start: int) -> RowIndex:
         file.seek(start)
         source = _CountedLines(file)
         begin, line = start, 1
+        cells: list[str] = []
         try:
             for cells in csv.reader(source):
                 if cells:
@@ -211,6 +221,8 @@ def _scan_exactly(path: Path, start: int) -> RowIndex:
                 begin, line = source.offset, source.line
         except csv.Error as error:
             raise InputError(f"{path}, line {line}: {error}; mend the quotation marks of that row.") from error
+        if cells:
+            raise _never_closed(path, lines[-1])
     builder.add(np.frombuffer(starts, dtype=np.int64), np.frombuffer(lines, dtype=np.int64))
     return builder.finish(begin)
 
@@ -224,10 +236,7 @@ def _scan_fast(path: Path, start: int, quoted: bool, keep_blank: bool) -> RowInd
             size += len(chunk)
             scan.feed(chunk)
     if scan.inside_quotes:
-        raise InputError(
-            f"{path}, line {scan.last_quote_line}: a quotation mark opened here is never closed; "
-            "close it, or double a mark that belongs to the text."
-        )
+        raise _never_closed(path, scan.last_quote_line)
     return scan.finish(size)
 
 

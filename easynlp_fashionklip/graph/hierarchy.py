@@ -73,9 +73,7 @@ def _nearest_by_lookup(head: str, own: frozenset[str], identity: dict[tuple[str,
     for size in range(len(members) - 1, -1, -1):
         subsets = (frozenset(chosen) for chosen in combinations(members, size))
         found += [
-            subset
-            for subset in subsets
-            if (head, subset) in identity and not any(subset < larger for larger in found)
+            subset for subset in subsets if (head, subset) in identity and not any(subset < larger for larger in found)
         ]
     return [identity[head, subset] for subset in found]
 

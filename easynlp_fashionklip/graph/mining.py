@@ -12,16 +12,8 @@ import numpy as np
 
 from easynlp_fashionklip.graph import lexicon
 from easynlp_fashionklip.graph.normalise import split_segments, tokenise
-from easynlp_fashionklip.graph.noun_phrases import (
-    Modifier,
-    NounPhrase,
-    Role,
-    Word,
-    flat_words,
-    is_flat,
-    noun_phrases,
-    parsed_words,
-)
+from easynlp_fashionklip.graph.noun_phrases import Modifier, NounPhrase, noun_phrases
+from easynlp_fashionklip.graph.words import Role, Word, flat_words, is_flat, parsed_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +83,7 @@ def phrases_of_title(words: Sequence[str]) -> list[ConceptPhrase]:
 
 
 def names_of_title(words: Sequence[str]) -> frozenset[str]:
-    """Capitalised words of a title that no list knows: brands and model names, also where prose has them in lower case."""
+    """Unlisted capitalised words of a title: names, also where the prose after it writes them in lower case."""
     return frozenset(
         word.lower
         for word in flat_words(words)
@@ -127,9 +119,7 @@ def sub_phrases(phrase: NounPhrase) -> Iterator[ConceptPhrase]:
                 yield from _concept(phrase, grain, attachment)
 
 
-def _concept(
-    phrase: NounPhrase, grain: tuple[Modifier, ...], attachment: Modifier | None
-) -> Iterator[ConceptPhrase]:
+def _concept(phrase: NounPhrase, grain: tuple[Modifier, ...], attachment: Modifier | None) -> Iterator[ConceptPhrase]:
     before = sorted((modifier.form for modifier in grain), key=lambda form: (lexicon.rank(form), form))
     after = [attachment.form] if attachment else []
     text = canonical_phrase(phrase.head, (*before, *after))

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from easynlp_fashionklip.graph import lexicon
 
 _MARKUP = re.compile(r"<[^>]{0,200}>")
 _BROKEN_ENTITY = re.compile(r"&\s?(?:rsquo|lsquo|quot|nbsp|amp|ldquo|rdquo|ndash|mdash|reg|trade|#\d+)\b\s?;?", re.I)
-_CURLY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": " - ", "—": " - ", "‑": "-", "\u00a0": " "})
+_TYPOGRAPHY = str.maketrans(
+    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": " - ", "\u2014": " - ", "\u2011": "-"}
+    | {"\u00a0": " "}
+)
 _SEGMENT = re.compile(r"(?<=[.!?;])\s+|\s*[\n\r\t•|]+\s*|\s+-\s+|(?<=[a-z]):\s+")
 _WORD = re.compile(r"[^\W_]+(?:[-'/&.][^\W_]+)*|[^\s\w]")
 _HAS_WORD = re.compile(r"[^\W\d_]{3}")
@@ -80,14 +84,18 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
-# Segments about care, warranty or the reader say nothing of the look.
-_NOT_ABOUT_LOOKS = re.compile(
+# Segments about care, warranty or the maker say nothing of the look, and where the reader is spoken to it is praise.
+_CARE = re.compile(
     r"\b(?:(?:machine|hand|cold)[- ]wash(?:able)?|wash (?:separately|dark|in|with|at|inside|before|it|cold|warm)|"
     r"dry[- ]?clean(?:ing|ed)?|tumble[- ]dry|bleach|detergent|warranty|guaranteed?|stains?|do not|don't|avoid|"
     r"keep (?:it )?away|store (?:it |them )?in|remove (?:dust|dirt|oil|any)|wip(?:e|ing)|ironing|iron at|shoe polish|"
-    r"you|your|yours|yourself|we|our|us|i|my|me|model'?s? (?:is|stat\w*|height|wears)|the model|founded|"
-    r"(?:wear|team|pair|match|combine) (?:it|them|this|these|with)|(?:teamed|paired|coupled|matched) with|goes (?:well )?with|"
-    r"established in|brand (?:was|is|name)|care instructions?|fabric care|shoe care)\b",
+    r"model'?s? (?:is|stat\w*|height|wears)|the model|founded|established in|brand (?:was|is|name)|"
+    r"care instructions?|fabric care|shoe care)\b",
+    re.IGNORECASE,
+)
+_PRAISE = re.compile(
+    r"\b(?:you|your|yours|yourself|we|our|us|i|my|me|(?:wear|team|pair|match|combine) (?:it|them|this|these|with)|"
+    r"(?:teamed|paired|coupled|matched) with|goes (?:well )?with)\b",
     re.IGNORECASE,
 )
 
@@ -95,7 +103,7 @@ _NOT_ABOUT_LOOKS = re.compile(
 def clean_text(text: str) -> str:
     """Text without HTML tags and entities (also broken ones such as `& rsquo s`), curly quotes made straight."""
     text = _BROKEN_ENTITY.sub(" ", html.unescape(_MARKUP.sub(" ", text)))
-    return text.translate(_CURLY)
+    return text.translate(_TYPOGRAPHY)
 
 
 def split_segments(text: str) -> list[str]:
@@ -104,11 +112,21 @@ def split_segments(text: str) -> list[str]:
     Raises nothing; a text without words gives `[]`. Spelling variants are already resolved (see `unify_spelling`).
     """
     segments = (segment.strip() for segment in _SEGMENT.split(clean_text(text)))
-    return [
-        unify_spelling(segment)
-        for segment in segments
-        if _HAS_WORD.search(segment) and not _NOT_ABOUT_LOOKS.search(segment)
-    ]
+    return [unify_spelling(segment) for segment in segments if _is_about_looks(segment)]
+
+
+def _is_about_looks(segment: str) -> bool:
+    if not _HAS_WORD.search(segment) or _CARE.search(segment):
+        return False
+    return is_title_case(segment.split()) or not _PRAISE.search(segment)
+
+
+def is_title_case(words: Sequence[str]) -> bool:
+    """Whether at least two and most of the words are capitalised (hyphenated ones do not count against it)."""
+    letters = [word for word in words if word[0].isalpha()]
+    judged = sum("-" not in word for word in letters)
+    capitalised = sum(word[0].isupper() for word in letters)
+    return capitalised >= 2 and capitalised >= 0.6 * judged
 
 
 def unify_spelling(segment: str) -> str:

@@ -1,49 +1,16 @@
-"""Noun phrases of one segment, from its spaCy parse or, for titles and tag lists, from the word lists alone."""
+"""Noun phrases of one segment: runs of words around a head noun, and what prepositions attach to them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.graph import lexicon
 from easynlp_fashionklip.graph.normalise import head_form
-
-if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+from easynlp_fashionklip.graph.words import Role, Word
 
 MAX_MODIFIERS = 4
 MAX_ATTACHMENTS = 4
-
-
-class Role(Enum):
-    """What a word can do in a noun phrase."""
-
-    NOUN = "noun"  # head or modifier, known
-    OPEN_NOUN = "open noun"  # modifier, and head only where it is what a fragment is about
-    MODIFIER = "modifier"
-    SKIPPED = "skipped"  # says nothing, but does not end a phrase: brand, number, "beautiful"
-    DETERMINER = "determiner"  # starts a phrase
-    SOFT = "soft"  # comma, "and": ends a phrase that has its noun, joins modifiers
-    PREPOSITION = "preposition"  # "in", "with"
-    NEGATION = "negation"
-    BREAK = "break"
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word with its role; `governor` is the index of its syntactic head (itself at the root, -1 unparsed)."""
-
-    text: str
-    role: Role
-    governor: int = -1
-    is_root: bool = False
-
-    @property
-    def lower(self) -> str:
-        """Lower-case text."""
-        return self.text.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,96 +36,6 @@ class NounPhrase:
     def is_garment(self) -> bool:
         """Whether things can be attached to it with `with` from a distance."""
         return not self.is_object and (self.head in lexicon.GARMENTS or self.head not in lexicon.NOUNS)
-
-
-# ---------------------------------------------------------------------------------------------------- roles of words
-
-
-def is_flat(words: Sequence[str]) -> bool:
-    """Whether a segment is better read without a parser: Title Case, or made of listed words alone."""
-    letters = [word for word in words if word[0].isalpha()]
-    if not letters:
-        return True
-    # Hyphenated words of one spelling ("t-shirt") were written in lower case by `unify_spelling`.
-    capitalised = sum(word[0].isupper() for word in letters)
-    judged = [word for word in letters if "-" not in word]
-    if capitalised >= 2 and capitalised >= 0.6 * max(len(judged), 1):
-        return True
-    return all(_flat_role(word) not in (Role.SKIPPED, Role.BREAK) for word in letters)
-
-
-def _function_role(lower: str, previous: str) -> Role | None:
-    """Role of words that mean the same wherever they stand."""
-    if lower in lexicon.SOFT_WORDS:
-        return Role.SOFT
-    if lower in lexicon.NEGATIONS:
-        return Role.NEGATION
-    if lower == "in" or lower in lexicon.WITH_WORDS or (lower in ("of", "from") and previous in lexicon.MADE_WORDS):
-        return Role.PREPOSITION
-    if lower in ("a", "an", "the", "its", "their"):
-        return Role.DETERMINER
-    if lower in ("of", "from", "by", "for", "at", "on", "to", "over", "under", "along", "around", "is", "are"):
-        return Role.BREAK
-    return None if lower[0].isalnum() else Role.BREAK
-
-
-def _listed_role(lower: str) -> Role | None:
-    if lower in lexicon.STOP_MODIFIERS and lower not in lexicon.COLOUR_SHADES and lower not in lexicon.FIT_WORDS:
-        return Role.SKIPPED
-    if lexicon.is_noun(head_form(lower)) and not (lower in lexicon.MODIFIERS and lower not in lexicon.NOUNS):
-        return Role.NOUN
-    return Role.MODIFIER if lexicon.is_modifier(lower) or lower in lexicon.FIT_WORDS else None
-
-
-def _flat_role(word: str, previous: str = "") -> Role:
-    lower = word.lower()
-    return _function_role(lower, previous) or _listed_role(lower) or Role.SKIPPED
-
-
-def flat_words(words: Sequence[str]) -> list[Word]:
-    """Roles of a title's words from the lists alone; names before the gender ("Red Tape Men ...") are skipped."""
-    result = [Word(word, _flat_role(word, words[i - 1].lower() if i else "")) for i, word in enumerate(words)]
-    gender = next((i for i, word in enumerate(result) if word.lower in lexicon.GENDERS), 0)
-    if any(word.role is not Role.MODIFIER for word in result[:gender]):
-        result[:gender] = [Word(word.text, Role.SKIPPED) for word in result[:gender]]
-    return result
-
-
-def parsed_words(doc: Doc) -> list[Word]:
-    """Roles of the words of a parsed segment."""
-    verbless = not any(_is_finite(token) for token in doc)
-    words = []
-    for token in doc:
-        previous = doc[token.i - 1].lower_ if token.i else ""
-        is_root = verbless and token.head.i == token.i
-        words.append(Word(token.text, _parsed_role(token, previous), token.head.i, is_root))
-    return words
-
-
-def _is_finite(token: Token) -> bool:
-    return token.tag_ in ("VBZ", "VBP", "VBD", "MD") and _listed_role(token.lower_) is None
-
-
-def _parsed_role(token: Token, previous: str) -> Role:
-    lower = token.lower_
-    known = _function_role(lower, previous) or _listed_role(lower)
-    if known is not None:
-        return known
-    if any(letter.isdigit() for letter in lower) or token.tag_.startswith(("RB", "CD", "JJR", "JJS")):
-        return Role.SKIPPED
-    if (token.i and token.text[0].isupper()) or len(lower) < 3 or not lower.replace("-", "").isalpha():
-        return Role.SKIPPED
-    return _open_role(token)
-
-
-def _open_role(token: Token) -> Role:
-    """Role of an unlisted word by its tag (pipeline) or part of speech (documents made by hand)."""
-    tag, pos = token.tag_, token.pos_
-    if tag.startswith("NN") or (not tag and pos in ("NOUN", "PROPN")):
-        return Role.SKIPPED if token.lower_ in lexicon.STOP_MODIFIERS else Role.OPEN_NOUN
-    if tag in ("JJ", "VBN") or (not tag and pos == "ADJ"):
-        return Role.MODIFIER
-    return Role.DETERMINER if tag in ("DT", "PRP$", "PDT") else Role.BREAK
 
 
 # -------------------------------------------------------------------------------------------- runs of words -> phrases
@@ -232,7 +109,8 @@ def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool) -> 
         is_colour = words[last].lower in lexicon.MATERIALS | lexicon.COLOURS
         return garments[-1] if flat and garments and is_colour else last
     form = head_form(words[last].text)
-    if words[last].is_root and form not in lexicon.STOP_NOUNS:
+    described = any(lexicon.is_listed(words[i].lower) for i in range(start, last))
+    if words[last].is_root and described and form not in lexicon.STOP_NOUNS:
         return last
     return garments[-1] if garments else -1
 
@@ -267,10 +145,13 @@ def _joins(words: Sequence[Word], first: int, second: int) -> bool:
         return False
     if head_form(after) in lexicon.COMPOUND_SECONDS:
         return True
-    return words[first].governor == second and after not in lexicon.MODIFIERS
+    loose = before in lexicon.SHAPES or after in lexicon.MODIFIERS or head_form(after) in lexicon.GARMENTS
+    return words[first].governor == second and not loose
 
 
 def _modifier(group: list[str], head: str) -> Modifier | None:
+    if len(group) == 2 and group[0] in lexicon.STOP_NOUNS and not lexicon.is_listed(group[0]):
+        group = group[1:]  # "brand tab"
     surface = " ".join(group)
     if len(group) == 2:
         if head_form(group[1]) in lexicon.STOP_NOUNS and not lexicon.is_listed(group[1]):
@@ -301,7 +182,9 @@ def _attach(
     governor = _governor(phrases, words, preposition, kind) if attached else None
     if attached is None or governor is None or len(governor.attachments) >= MAX_ATTACHMENTS:
         return
-    if governor.head not in attached.form.split() and all(attached.form != other.form for other in governor.attachments):
+    if governor.head not in attached.form.split() and all(
+        attached.form != other.form for other in governor.attachments
+    ):
         governor.attachments.append(attached)
 
 

@@ -1,4 +1,4 @@
-"""Concept-visual alignment: a concept's text is pulled to its visual prototypes (FashionKLIP section 3.3; design section 4).
+"""Concept-visual alignment: a concept's text is pulled to its visual prototypes (FashionKLIP section 3.3).
 
 All functions work on the *unique* concepts of the batch. An element is one (pair i, concept u) with u in C_i; losses
 are computed per element, with a mask, and reduced in one place (`ConceptVisualAlignmentLoss.forward`).
@@ -7,15 +7,14 @@ are computed per element, with a mask, and reduced in one place (`ConceptVisualA
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from easynlp_fashionklip.config import CvaVariant
 from easynlp_fashionklip.losses.functional import excluding_log_softmax, masked_mean, soft_target_nll
 from easynlp_fashionklip.losses.paper import paper_alignment
-
-CvaVariant = Literal["prototype", "image", "both", "paper"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,10 @@ class ConceptBatch:
     prototype_mask: Tensor
     slots: Tensor | None = None
 
+    def filled_index(self) -> Tensor:
+        """`prototype_index` with 0 where masked, so that it may index any non-empty (Q, ...)."""
+        return self.prototype_index.masked_fill(~self.prototype_mask, 0)
+
     def owned(self) -> Tensor:
         """Bool (U, Q): prototype q is one of concept u's own."""
         owned = self.prototype_mask.new_zeros(len(self.prototype_index), len(self.prototype_embeds))
@@ -59,7 +62,7 @@ def prototype_weights(image_embeds: Tensor, batch: ConceptBatch, elements: Tenso
     pair, concept = elements.T
     with torch.no_grad():
         similarity = image_embeds @ batch.prototype_embeds.T  # (B, Q)
-        nearest = similarity[pair[:, None], batch.prototype_index[concept]]  # (E, M)
+        nearest = similarity[pair[:, None], batch.filled_index()[concept]]  # (E, M)
         nearest = nearest.masked_fill(~batch.prototype_mask[concept], -torch.inf)
         kept = nearest.topk(min(top_k, nearest.shape[1]), dim=1)
         chosen = torch.full_like(nearest, -torch.inf).scatter(1, kept.indices, scale * kept.values)
@@ -77,7 +80,7 @@ def prototype_to_concept_nll(logits: Tensor, batch: ConceptBatch) -> Tensor:
     """
     identity = torch.eye(len(batch.related), dtype=torch.bool, device=logits.device)
     excluded = batch.related & ~identity  # (U, U)
-    rows = logits[batch.prototype_index]  # (U, M, U)
+    rows = logits[batch.filled_index()]  # (U, M, U)
     log_probabilities = excluding_log_softmax(rows, excluded[:, None, :].expand_as(rows))
     own = log_probabilities.diagonal(dim1=0, dim2=2).T  # (U, M)
     return -own.masked_fill(~batch.prototype_mask, 0.0)
@@ -86,7 +89,7 @@ def prototype_to_concept_nll(logits: Tensor, batch: ConceptBatch) -> Tensor:
 def concept_to_prototype_nll(logits: Tensor, batch: ConceptBatch) -> Tensor:
     """-log softmax over the batch's distinct prototypes, all of u's own being positives; (Q, U) -> (U,).
 
-    Prototypes that stand only for u's ancestors or descendants are absent.
+    Prototypes that stand for u's ancestors or descendants, and not for u, are absent.
     """
     owned = batch.owned()
     of_relatives = (batch.related.float() @ owned.float()) > 0
@@ -98,6 +101,8 @@ def prototype_alignment(
 ) -> Tensor:
     """Loss of each element against the prototypes nearest to its picture; (E,), 0 where u has no prototype."""
     concept = elements[:, 1]
+    if len(batch.prototype_embeds) == 0:
+        return scale * 0.0 * concept_embeds[concept].sum(dim=1)
     weights = prototype_weights(image_embeds, batch, elements, scale, top_k)  # (E, M)
     logits = scale * batch.prototype_embeds @ concept_embeds.T  # (Q, U)
     to_concept = (weights * prototype_to_concept_nll(logits, batch)[concept]).sum(dim=1)
@@ -105,7 +110,9 @@ def prototype_alignment(
     return (to_concept + to_prototype) / 2
 
 
-def image_alignment(image_embeds: Tensor, concept_embeds: Tensor, batch: ConceptBatch, elements: Tensor, scale: Tensor) -> Tensor:
+def image_alignment(
+    image_embeds: Tensor, concept_embeds: Tensor, batch: ConceptBatch, elements: Tensor, scale: Tensor
+) -> Tensor:
     """Variant `image`: the pair's own picture takes the place of the prototypes, and learns; (E,).
 
     A picture's other concepts are true of it, so they are absent beside their relatives; likewise pictures whose text
@@ -134,6 +141,8 @@ class ConceptVisualAlignmentLoss(nn.Module):
 
     def __init__(self, variant: CvaVariant = "prototype", top_k: int = 5) -> None:
         super().__init__()
+        if variant not in get_args(CvaVariant) or top_k < 1:
+            raise ValueError(f"variant={variant!r} is not one of {get_args(CvaVariant)} or top_k={top_k} is below 1")
         self.variant = variant
         self.top_k = top_k
 

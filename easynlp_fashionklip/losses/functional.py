@@ -27,9 +27,9 @@ def excluding_log_softmax(logits: Tensor, excluded: Tensor) -> Tensor:
     return log_probabilities.masked_fill(excluded, 0.0)
 
 
-def even_targets(positives: Tensor) -> Tensor:
+def even_targets(positives: Tensor, dtype: torch.dtype) -> Tensor:
     """Bool (N, M) -> float (N, M): each row's mass spread evenly over its positives; rows without any are zeros."""
-    mass = positives.to(torch.get_default_dtype())
+    mass = positives.to(dtype)
     return mass / mass.sum(dim=-1, keepdim=True).clamp(min=1.0)
 
 
@@ -48,4 +48,4 @@ def soft_target_nll(logits: Tensor, positives: Tensor, excluded: Tensor | None =
         log_probabilities = torch.log_softmax(logits, dim=-1)
     else:
         log_probabilities = excluding_log_softmax(logits, excluded & ~positives)
-    return -(even_targets(positives).to(logits.dtype) * log_probabilities).sum(dim=-1)
+    return -(even_targets(positives, log_probabilities.dtype) * log_probabilities).sum(dim=-1)

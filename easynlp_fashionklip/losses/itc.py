@@ -13,7 +13,9 @@ def same_key(keys: Tensor) -> Tensor:
     return keys[:, None] == keys[None, :]
 
 
-def positive_pairs(product_keys: Tensor | None, text_keys: Tensor | None, batch_size: int, device: torch.device) -> Tensor:
+def positive_pairs(
+    product_keys: Tensor | None, text_keys: Tensor | None, batch_size: int, device: torch.device
+) -> Tensor:
     """Which texts are true of which pictures: the pair's own, and those of the same product or with identical text.
 
     Args:

@@ -59,6 +59,19 @@ class DualEncoder(nn.Module):
         """B x L token ids -> B x d unit vectors, float32; without a mask the padding token is masked."""
         return F.normalize(self.backend.text_features(input_ids, attention_mask).float(), dim=-1)
 
+    @property
+    def text_tower_frozen(self) -> bool:
+        """Whether nothing of the text tower trains, so that its outputs may be kept."""
+        return self.backend.text_tower.trainable == 0
+
+    def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """B x L token ids -> B x h, what the text head projects."""
+        return self.backend.text_tower_output(input_ids, attention_mask)
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """B x h tower outputs -> B x d unit vectors, float32: `encode_text` without its tower."""
+        return F.normalize(self.backend.project_text(pooled).float(), dim=-1)
+
     def forward(
         self,
         pixel_values: Tensor | None = None,

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.checkpoint import UNREADABLE, first_line, read_json
+from easynlp_fashionklip.models.checkpoint import UNREADABLE, find_file, first_line, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,14 @@ PREPROCESSOR = "preprocessor_config.json"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+_VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
 _TRAIN_SCALE = (0.6, 1.0)  # share of the picture's area that a training crop keeps: products fill their pictures
 _TRAIN_RATIO = (3 / 4, 4 / 3)
 _WHITE = (255, 255, 255)
@@ -236,6 +244,9 @@ def load_tokenizer(source: str | Path, config: Any = None) -> Any:
     Raises:
         InputError: if it has none that can be read.
     """
+    # Without any of these transformers builds a tokenizer that knows its special tokens and no word, and says nothing.
+    if not any(find_file(source, name) for name in _VOCABULARIES):
+        raise InputError(f"{source} has no tokenizer; add its tokenizer.json and tokenizer_config.json.")
     try:
         return AutoTokenizer.from_pretrained(str(source), config=config)
     except (*UNREADABLE, ImportError, TypeError) as error:

@@ -17,28 +17,41 @@ class FrozenTextCache:
     Keys beyond the budget are computed each time, so that memory does not grow with the catalogue.
     """
 
-    def __init__(self, num_keys: int, width: int, budget: int = BUDGET_BYTES) -> None:
-        self.capacity = min(num_keys, budget // (4 * width))
-        self.outputs = torch.zeros(self.capacity, width)
-        self.known = torch.zeros(self.capacity, dtype=torch.bool)
+    def __init__(self, num_keys: int, budget: int = BUDGET_BYTES) -> None:
+        self.num_keys = num_keys
+        self.budget = budget
+        self._outputs = torch.zeros(0, 0)
+        self._known = torch.zeros(0, dtype=torch.bool)
 
     def get(self, keys: Tensor, compute: Compute) -> Tensor:
-        """Tower outputs (n, width) of int64 keys (n,).
+        """Tower outputs (n, h) of int64 keys (n,), on the CPU.
 
         Args:
-            keys: which texts.
-            compute: given positions within `keys` (int64, ascending), returns those texts' outputs.
+            keys: which texts, n >= 1.
+            compute: given positions within `keys` (int64, ascending, at least one), returns those texts' outputs.
         """
         keys = keys.cpu()
-        kept = keys < self.capacity
-        missing = (~kept | ~self.known[keys.clamp(max=max(self.capacity - 1, 0))]).nonzero().flatten()
-        if self.capacity == 0:
-            return compute(torch.arange(len(keys)))
-        result = self.outputs[keys.clamp(max=self.capacity - 1)]
-        if len(missing):
-            computed = compute(missing)
-            result[missing] = computed.float().cpu()
-            store = kept[missing]
-            self.outputs[keys[missing][store]] = computed.float().cpu()[store]
-            self.known[keys[missing][store]] = True
+        missing = (~self._is_known(keys)).nonzero().flatten()
+        if len(missing) == 0:
+            return self._outputs[keys]
+        computed = compute(missing).detach().float().cpu()
+        result = computed.new_zeros(len(keys), computed.shape[1])
+        result[missing] = computed
+        known = self._is_known(keys)
+        result[known] = self._outputs[keys[known]]
+        self._store(keys[missing], computed)
         return result
+
+    def _is_known(self, keys: Tensor) -> Tensor:
+        known = torch.zeros(len(keys), dtype=torch.bool)
+        inside = keys < len(self._known)
+        known[inside] = self._known[keys[inside]]
+        return known
+
+    def _store(self, keys: Tensor, outputs: Tensor) -> None:
+        if len(self._known) == 0:
+            capacity = min(self.num_keys, self.budget // (4 * outputs.shape[1]))
+            self._outputs, self._known = torch.zeros(capacity, outputs.shape[1]), torch.zeros(capacity, dtype=torch.bool)
+        inside = keys < len(self._known)
+        self._outputs[keys[inside]] = outputs[inside]
+        self._known[keys[inside]] = True

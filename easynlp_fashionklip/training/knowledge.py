@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from easynlp_fashionklip.config import Scope
-from easynlp_fashionklip.graph.prototypes import PROMPT, PrototypeTable, select_prototypes
+from easynlp_fashionklip.graph.builder import mentioning_images
+from easynlp_fashionklip.graph.prototypes import PrototypeTable, select_prototypes
 from easynlp_fashionklip.graph.store import ConceptGraph
 from easynlp_fashionklip.losses.cva import ConceptBatch
 from easynlp_fashionklip.training.bank import EmbeddingBank
@@ -39,7 +40,7 @@ class ConceptKnowledge:
         self.graph = graph
         self.settings = settings
         self._offsets, self._concepts = graph.mention_csr(product_keys)
-        self._candidates = _inverted(self._offsets, self._concepts, len(graph.concepts))
+        self._candidates = mentioning_images(graph, self._offsets, self._concepts)
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)
         self.selected: PrototypeTable | None = None
         self._specificity = np.array([concept.depth for concept in graph.concepts], dtype=np.int64)
@@ -51,7 +52,7 @@ class ConceptKnowledge:
 
     def prompts(self) -> list[str]:
         """The prompt of every concept, by its number."""
-        return [PROMPT.format(concept.surface) for concept in self.graph.concepts]
+        return self.graph.prompts()
 
     def refresh(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> None:
         """Choose every concept's prototypes anew.
@@ -65,12 +66,12 @@ class ConceptKnowledge:
             prompt_embeds,
             bank.embeds,
             None if settings.scope == "paper" else self._candidates,
-            num_candidates=settings.num_candidates,
-            num_prototypes=settings.num_prototypes,
-            diversity=settings.diversity,
+            settings.num_candidates,
+            settings.num_prototypes,
+            settings.diversity,
         )
         rows = torch.full_like(self.prototype_rows, -1)
-        rows[torch.as_tensor(table.concept), torch.as_tensor(table.rank)] = torch.as_tensor(table.image).long()
+        rows[torch.as_tensor(table.concept), torch.as_tensor(table.rank).long()] = torch.as_tensor(table.image).long()
         self.prototype_rows, self.selected = rows, table
 
     def batch(self, rows: Tensor, bank: EmbeddingBank, paper_slots: bool = False) -> tuple[Tensor, ConceptBatch]:
@@ -112,10 +113,3 @@ class ConceptKnowledge:
             slots[pair, : len(order)] = torch.from_numpy(columns[order])
         return slots
 
-
-def _inverted(offsets: np.ndarray, concepts: np.ndarray, num_concepts: int) -> tuple[np.ndarray, np.ndarray]:
-    """CSR row -> concepts into CSR concept -> rows, rows ascending."""
-    rows = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
-    order = np.argsort(concepts, kind="stable")
-    counts = np.bincount(concepts, minlength=num_concepts)
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), rows[order]

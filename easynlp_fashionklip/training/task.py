@@ -53,7 +53,7 @@ class FashionKLIPTask(nn.Module):
         self._concept_cache = self._cache(knowledge.num_concepts)
 
     def _cache(self, num_keys: int) -> FrozenTextCache | None:
-        return FrozenTextCache(num_keys, self.model.text_width) if self.model.text_tower_frozen else None
+        return FrozenTextCache(num_keys) if self.model.text_tower_frozen else None
 
     def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTextCache | None) -> Tensor:
         """Unit vectors of tokenised texts; a frozen tower's outputs come from the cache when it has them."""

@@ -141,6 +141,8 @@ class _Writer:
 
     def followers(self, count: int) -> list[str]:
         """Up to `count` sentences on attributes that were not said yet."""
+        if not count:
+            return []
         makers: dict[str, Callable[[], str]] = {
             "neckline": self._neckline,
             "sleeve": self._sleeve,
@@ -152,11 +154,11 @@ class _Writer:
         topics = [open_topics[i] for i in self.rng.permutation(len(open_topics))]
         fragments = [makers[topic]() for topic in topics[: count + int(self.rng.random() < 0.2)]]
         self.said.update(topics[: len(fragments)])
-        if len(fragments) > max(1, count):
+        if len(fragments) > count:
             first, second, *rest = fragments
             joined = f"features {_counted(first)} and {_counted(second)}"
             fragments = [pick(self.rng, (f"{first} and {second}", joined)), *rest]
-        return [capitalised(self._framed(fragment)) + "." for fragment in fragments[:count]] if count else []
+        return [capitalised(self._framed(fragment)) + "." for fragment in fragments]
 
     def _framed(self, fragment: str) -> str:
         plain = " and " in fragment or self.rng.random() < 0.7

@@ -113,8 +113,19 @@ class Backend(nn.Module, ABC):
         """B x 3 x H x W -> B x d."""
 
     @abstractmethod
+    def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """B x L token ids (and mask of 1 for tokens, 0 for padding) -> B x h, pooled, before the head.
+
+        Without a mask the padding token is masked. A frozen tower's output may be kept and projected again later.
+        """
+
+    @abstractmethod
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """The text head: B x h -> B x d."""
+
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """B x L token ids (and mask of 1 for tokens, 0 for padding) -> B x d."""
+        """B x L token ids and mask -> B x d."""
+        return self.project_text(self.text_tower_output(input_ids, attention_mask))
 
     @abstractmethod
     def checkpoint_tensors(self) -> dict[str, Tensor]:

@@ -79,11 +79,16 @@ class ClipBackend(Backend):
             outputs = self.model.vision_model(pixel_values, interpolate_pos_encoding=not own_size)
         return self.model.visual_projection(outputs.pooler_output)
 
-    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """B x L -> B x d; attention is causal, so padding after the end-of-text token needs no mask."""
+    def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """B x L -> B x h; attention is causal, so padding after the end-of-text token needs no mask."""
         with self.text_tower.grad():
-            outputs = self.model.text_model(input_ids=input_ids, attention_mask=attention_mask)
-        return self.model.text_projection(outputs.pooler_output)
+            pooled: Tensor = self.model.text_model(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+        return pooled
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """B x h -> B x d by the checkpoint's linear projection."""
+        projected: Tensor = self.model.text_projection(pooled)
+        return projected
 
     def checkpoint_tensors(self) -> dict[str, Tensor]:
         """Weights under transformers' keys."""

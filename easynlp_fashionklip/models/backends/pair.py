@@ -165,13 +165,17 @@ class PairBackend(Backend):
             pooled = pooled_features(self.vision_model, pixel_values)
         return self.vision_head(pooled)
 
-    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """B x L -> B x d; without a mask the padding token is masked."""
+    def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """B x L -> B x h, the mean of the token states; without a mask the padding token is masked."""
         mask = mask_padding(input_ids, attention_mask, self.pad_token_id)
         with self.text_tower.grad():
             hidden = self.text_model(input_ids=input_ids, attention_mask=mask).last_hidden_state
-            pooled = mean_pool(hidden, mask)
-        return self.text_head(pooled)
+            return mean_pool(hidden, mask)
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """B x h -> B x d."""
+        projected: Tensor = self.text_head(pooled)
+        return projected
 
     def checkpoint_tensors(self) -> dict[str, Tensor]:
         """Weights under the names of this module."""

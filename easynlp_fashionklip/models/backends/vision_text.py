@@ -59,12 +59,17 @@ class VisionTextBackend(Backend):
             outputs = self.model.vision_model(pixel_values=pixel_values, **options)
         return self.model.visual_projection(outputs.pooler_output)
 
-    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """B x L -> B x d; without a mask the padding token is masked."""
+    def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """B x L -> B x h; without a mask the padding token is masked."""
         mask = mask_padding(input_ids, attention_mask, self.pad_token_id)
         with self.text_tower.grad():
-            outputs = self.model.text_model(input_ids=input_ids, attention_mask=mask)
-        return self.model.text_projection(outputs.pooler_output)
+            pooled: Tensor = self.model.text_model(input_ids=input_ids, attention_mask=mask).pooler_output
+        return pooled
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """B x h -> B x d by the checkpoint's linear projection."""
+        projected: Tensor = self.model.text_projection(pooled)
+        return projected
 
     def checkpoint_tensors(self) -> dict[str, Tensor]:
         """Weights under transformers' keys."""

@@ -10,11 +10,11 @@ from easynlp_fashionklip.data.sample.attributes import Attributes
 from easynlp_fashionklip.data.sample.draw import collars, details
 from easynlp_fashionklip.data.sample.draw.canvas import Canvas
 from easynlp_fashionklip.data.sample.draw.fabric import luminance
-from easynlp_fashionklip.data.sample.draw.geometry import Points, mirrored, outline, symmetric
+from easynlp_fashionklip.data.sample.draw.geometry import Points, mirrored, outline, shifted, symmetric
 from easynlp_fashionklip.data.sample.draw.tops import Cut, front_neckline, jittered, lay_back, lay_sleeves
 
 SKIRT_HEMS = {"mini": -0.02, "midi": 0.45, "maxi": 0.92}
-DRESS_HEMS = {"mini": 0.44, "midi": 0.68, "maxi": 0.98}
+DRESS_HEMS = {"mini": 0.44, "midi": 0.68, "maxi": 0.92}
 
 
 def draw_skirt(canvas: Canvas, attributes: Attributes, rng: np.random.Generator) -> None:
@@ -41,7 +41,7 @@ def _lay_skirt(canvas: Canvas, top: float, low: float, waist: float, swing: floa
             (share * waist * 0.9, top + 0.12), (share * hip * 0.9, (top + low) / 2, share * swing, low + 0.04)
         )
         canvas.fold(path, 0.85, 0.04)
-        canvas.fold(path + (0.06, 0), 1.06, 0.04)
+        canvas.fold(shifted(path, 0.06, 0), 1.06, 0.04)
     canvas.seam(symmetric((swing * 0.98, low - 0.04), (swing * 0.5, low + 0.03, 0, low + 0.03)))
 
 

@@ -118,7 +118,7 @@ class Canvas:
         light *= rng.uniform(0.97, 1.03) / light[inside].mean()
         lit = colours * light[..., None] + (light[..., None] - 1) * 26
         blended = lit * cover + self._backdrop(rng)[..., None] * (1 - cover)
-        image = Image.fromarray(np.clip(np.rint(blended), 0, 255).astype(np.uint8), "RGB")
+        image = Image.fromarray(np.clip(np.rint(blended), 0, 255).astype(np.uint8))
         return Rendering(image, _array(self._cloth.reduce(OVERSAMPLE)) / 255)
 
     def _light(self, rng: np.random.Generator, material: str) -> Floats:

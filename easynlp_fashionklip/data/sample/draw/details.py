@@ -7,7 +7,7 @@ import numpy as np
 from easynlp_fashionklip.data.sample.attributes import Colour
 from easynlp_fashionklip.data.sample.draw.canvas import Canvas
 from easynlp_fashionklip.data.sample.draw.fabric import luminance, tone
-from easynlp_fashionklip.data.sample.draw.geometry import Points, outline, symmetric
+from easynlp_fashionklip.data.sample.draw.geometry import outline, shifted, symmetric
 
 METAL: Colour = (176, 178, 184)
 GOLD: Colour = (206, 168, 88)
@@ -55,14 +55,14 @@ def patch_pocket(canvas: Canvas, x: float, y: float, half_width: float) -> None:
         (0, low),
         (-half_width, low * 0.75),
     )
-    canvas.cloth(shape + (x, y), shade=0.93)
-    canvas.seam(outline((-half_width, -half_width * 0.62), (half_width, -half_width * 0.62)) + (x, y))
+    canvas.cloth(shifted(shape, x, y), shade=0.93)
+    canvas.seam(shifted(outline((-half_width, -half_width * 0.62), (half_width, -half_width * 0.62)), x, y))
 
 
 def flap_pocket(canvas: Canvas, x: float, y: float, half_width: float) -> None:
     """A flap over a pocket."""
     shape = outline((-half_width, 0), (half_width, 0), (half_width, 0.085), (0, 0.10, -half_width, 0.085))
-    canvas.cloth(shape + (x, y), shade=0.84)
+    canvas.cloth(shifted(shape, x, y), shade=0.84)
 
 
 def kangaroo_pocket(canvas: Canvas, low: float, half_width: float) -> None:
@@ -75,6 +75,6 @@ def kangaroo_pocket(canvas: Canvas, low: float, half_width: float) -> None:
 
 def slit(canvas: Canvas, x: float, y: float, sign: int) -> None:
     """A slanting pocket opening."""
-    path: Points = outline((0, -0.10), (0.06 * sign, 0.10)) + (x, y)
+    path = shifted(outline((0, -0.10), (0.06 * sign, 0.10)), x, y)
     canvas.seam(path, 0.03)
     canvas.fold(path, 0.7, 0.05)

@@ -43,6 +43,11 @@ def mirrored(points: Points) -> Points:
     return points * (-1, 1)
 
 
+def shifted(points: Points, x: float, y: float) -> Points:
+    """The same outline further to the right by `x` and down by `y`."""
+    return points + np.array([x, y])
+
+
 def ellipse(x: float, y: float, half_width: float, half_height: float) -> Points:
     """A closed ellipse around (x, y)."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)

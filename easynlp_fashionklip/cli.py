@@ -1,0 +1,157 @@
+"""The console commands: `easynlp` (our app, or EasyNLP untouched for every other) and `fashionklip`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from easynlp_fashionklip import __version__
+from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
+
+APP_NAME = "fashionklip"
+EXIT_INTERRUPTED = 130
+
+
+def easynlp_main(argv: Sequence[str] | None = None) -> int:
+    """Console script `easynlp`: `--app_name=fashionklip` is launched here, everything else by EasyNLP itself."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--app_name")
+    if parser.parse_known_args(argv)[0].app_name != APP_NAME:
+        return _delegate()
+    return _guarded(lambda: _launch(argv))
+
+
+def _launch(argv: Sequence[str]) -> int:
+    from easynlp_fashionklip.app.launch import launch
+
+    return launch(argv)
+
+
+def _delegate() -> int:
+    try:
+        from easynlp.cli import main
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"error: EasyNLP cannot be imported ({error}); pip install --no-deps pai-easynlp==0.0.3\n")
+        return EXIT_BAD_INPUT
+    main()
+    return 0
+
+
+def _guarded(action: Callable[[], int]) -> int:
+    """Run, telling bad input in one sentence (exit code 2) and an interruption in one word (130)."""
+    try:
+        return action()
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing half-written was left\n")
+        return EXIT_INTERRUPTED
+
+
+def fashionklip_main(argv: Sequence[str] | None = None) -> int:
+    """Console script `fashionklip`: graph, sample, zoo, doctor."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    return _guarded(lambda: int(arguments.action(arguments) or 0))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fashionklip", description="FashionKLIP beside `easynlp`.")
+    parser.add_argument("--version", action="version", version=f"easynlp-fashionklip {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_graph(commands.add_parser("graph", help="build and inspect the concept graph (FashionMMKG)"))
+    _add_sample(commands.add_parser("sample", help="draw a sample catalogue"))
+    zoo = commands.add_parser("zoo", help="list the pretrained encoders known by name")
+    zoo.set_defaults(action=_zoo)
+    doctor = commands.add_parser("doctor", help="check this installation and say how to mend it")
+    doctor.set_defaults(action=_doctor)
+    return parser
+
+
+def _add_graph(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    build = commands.add_parser("build", help="build a graph from a catalogue")
+    build.add_argument("--catalog", required=True, type=Path, help="CSV or TSV of products")
+    build.add_argument("--text", required=True, help="column of the texts")
+    build.add_argument("--image", required=True, help="column of the pictures")
+    build.add_argument("--model", required=True, help="zoo name, checkpoint folder or hub name")
+    build.add_argument("--out", required=True, type=Path, help="folder to write; must not hold anything else")
+    build.add_argument("--input_schema", help="EasyNLP schema of a TSV, for example text:str:1,image:str:1")
+    build.add_argument(
+        "--set", dest="settings", default="", metavar="'KEY=VALUE ...'", help="any key of --user_defined_parameters"
+    )
+    build.set_defaults(action=_graph_build)
+    stats = commands.add_parser("stats", help="counts, depths and commonest concepts")
+    stats.add_argument("--graph", required=True, type=Path)
+    stats.add_argument("--top", type=int, default=40, help="how many concepts to list")
+    stats.set_defaults(action=_graph_stats)
+    show = commands.add_parser("show", help="one concept: parents, children, frequency, prototypes")
+    show.add_argument("phrase")
+    show.add_argument("--graph", required=True, type=Path)
+    show.set_defaults(action=_graph_show)
+
+
+def _add_sample(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, type=Path, help="folder to write; must be empty or absent")
+    parser.add_argument("--products", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(action=_sample)
+
+
+def _graph_build(arguments: argparse.Namespace) -> None:
+    from easynlp_fashionklip.app.graph import build_command
+
+    build_command(
+        arguments.catalog,
+        arguments.text,
+        arguments.image,
+        arguments.model,
+        arguments.out,
+        settings=arguments.settings,
+        input_schema=arguments.input_schema,
+    )
+
+
+def _graph_stats(arguments: argparse.Namespace) -> None:
+    from easynlp_fashionklip.graph.report import stats_text
+    from easynlp_fashionklip.graph.store import ConceptGraph
+
+    sys.stdout.write(stats_text(ConceptGraph.load(arguments.graph), arguments.top) + "\n")
+
+
+def _graph_show(arguments: argparse.Namespace) -> None:
+    from easynlp_fashionklip.graph.report import concept_text
+    from easynlp_fashionklip.graph.store import ConceptGraph
+
+    sys.stdout.write(concept_text(ConceptGraph.load(arguments.graph), arguments.phrase) + "\n")
+
+
+def _sample(arguments: argparse.Namespace) -> None:
+    from easynlp_fashionklip.data.sample import write_sample_catalogue
+
+    summary = write_sample_catalogue(arguments.out, products=arguments.products, seed=arguments.seed)
+    sys.stdout.write(f"{summary}\n")
+
+
+def _zoo(arguments: argparse.Namespace) -> None:
+    from easynlp_fashionklip.models.zoo import ZOO
+
+    for model in ZOO.values():
+        sys.stdout.write(f"{model.name:10} {model.description}\n{'':10} {model.origin}; {model.licence}\n")
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from easynlp_fashionklip.app.doctor import report
+
+    text, healthy = report()
+    sys.stdout.write(text + "\n")
+    return 0 if healthy else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(fashionklip_main())

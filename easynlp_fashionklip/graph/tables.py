@@ -1,0 +1,173 @@
+"""The graph as plain columns, and how mentions of phrases become it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from easynlp_fashionklip.graph.csr import from_pairs, rows_of
+from easynlp_fashionklip.graph.hierarchy import Hierarchy, build_hierarchy
+from easynlp_fashionklip.graph.mining import MinedTexts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PhraseTable:
+    """P distinct phrases: normal form, a spelling, head, modifiers."""
+
+    phrases: list[str] = field(default_factory=list)
+    surfaces: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+    modifiers: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Number of phrases."""
+        return len(self.phrases)
+
+    def take(self, rows: Sequence[int]) -> PhraseTable:
+        """The phrases at these rows."""
+        columns = (self.phrases, self.surfaces, self.heads, self.modifiers)
+        return PhraseTable(*([column[row] for row in rows] for column in columns))  # type: ignore[arg-type]
+
+    def __add__(self, other: PhraseTable) -> PhraseTable:
+        """Both tables, one below the other."""
+        return PhraseTable(
+            self.phrases + other.phrases,
+            self.surfaces + other.surfaces,
+            self.heads + other.heads,
+            self.modifiers + other.modifiers,
+        )
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """Which of the phrases which products mention: pairs of positions (int64), distinct, sorted by product."""
+
+    table: PhraseTable
+    product_ids: list[str]
+    product: NDArray[np.int64]
+    phrase: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PrototypeColumns:
+    """Prototypes sorted by concept and rank: concept (int64), rank (int32), image id, cosine similarity (float32)."""
+
+    concept: NDArray[np.int64]
+    rank: NDArray[np.int32]
+    image_ids: list[str]
+    similarity: NDArray[np.float32]
+
+    @staticmethod
+    def empty() -> PrototypeColumns:
+        """No prototypes."""
+        zero = np.zeros(0)
+        return PrototypeColumns(zero.astype(np.int64), zero.astype(np.int32), [], zero.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """How the graph was made; written to graph.json. `embedding_dim` 0 and `encoder` '' mean: no prototypes yet."""
+
+    min_frequency: int
+    spacy_pipeline: str = ""
+    prompt: str = ""
+    encoder: str = ""
+    embedding_dim: int = 0
+    prototype_scope: str = ""
+
+
+@dataclass(frozen=True)
+class GraphTables:
+    """Everything a stored graph holds.
+
+    `concepts` are the phrases that at least `info.min_frequency` products mention, row = concept id. `rare` are the
+    mentions of the others: kept, so that a graph grown with new texts equals one built from all texts at once.
+    """
+
+    info: GraphInfo
+    concepts: PhraseTable
+    frequency: NDArray[np.int64]
+    hierarchy: Hierarchy
+    product_ids: list[str]
+    mention_offsets: NDArray[np.int64]
+    mention_concepts: NDArray[np.int64]
+    rare: Mentions
+    prototypes: PrototypeColumns
+
+
+def mentions_of_texts(mined: MinedTexts, product_ids: Sequence[str]) -> Mentions:
+    """Mentions by product; texts that share a product id (its several pictures) are taken together."""
+    position: dict[str, int] = {}
+    product_of = np.array([position.setdefault(one, len(position)) for one in product_ids], dtype=np.int64)
+    offsets, phrase = from_pairs(product_of[rows_of(mined.offsets)], mined.phrase_index.astype(np.int64), len(position))
+    surfaces = [mined.commonest_surface(phrase) for phrase in range(len(mined.phrases))]
+    table = PhraseTable(mined.phrases, surfaces, mined.heads, mined.modifiers)
+    return Mentions(table, list(position), rows_of(offsets), phrase)
+
+
+def all_mentions(graph: GraphTables) -> Mentions:
+    """Mentions of the concepts and of the rare phrases together; phrase row = concept id for concepts."""
+    return Mentions(
+        graph.concepts + graph.rare.table,
+        graph.product_ids,
+        np.concatenate([rows_of(graph.mention_offsets), graph.rare.product]),
+        np.concatenate([graph.mention_concepts, graph.rare.phrase + len(graph.concepts)]),
+    )
+
+
+def merge(old: Mentions, new: Mentions) -> Mentions:
+    """Mentions of both; rows of the old phrases and products stay, spellings of known phrases too."""
+    phrase_row = {phrase: row for row, phrase in enumerate(old.table.phrases)}
+    unseen = [row for row, phrase in enumerate(new.table.phrases) if phrase not in phrase_row]
+    table = old.table + new.table.take(unseen)
+    phrase_row = {phrase: row for row, phrase in enumerate(table.phrases)}
+    product_row = {product: row for row, product in enumerate(old.product_ids)}
+    product_map = np.array([product_row.setdefault(one, len(product_row)) for one in new.product_ids], dtype=np.int64)
+    phrase_map = np.array([phrase_row[phrase] for phrase in new.table.phrases], dtype=np.int64)
+    return Mentions(
+        table,
+        list(product_row),
+        np.concatenate([old.product, product_map[new.product]]),
+        np.concatenate([old.phrase, phrase_map[new.phrase]]),
+    )
+
+
+def assemble(mentions: Mentions, info: GraphInfo, first: int = 0) -> GraphTables:
+    """Graph without prototypes from mentions.
+
+    Phrase rows below `first` keep their row as concept id; the others that are frequent enough follow, the most
+    frequent first, of equals the alphabetically first.
+    """
+    table = mentions.table
+    product_offsets, phrase = from_pairs(mentions.product, mentions.phrase, len(mentions.product_ids))
+    product = rows_of(product_offsets)
+    frequency = np.bincount(phrase, minlength=len(table)).astype(np.int64)
+    frequent = (row for row in range(first, len(table)) if frequency[row] >= info.min_frequency)
+    order = [*range(first), *sorted(frequent, key=lambda row: (-frequency[row], table.phrases[row]))]
+    concept_of = np.full(len(table), -1, dtype=np.int64)
+    concept_of[order] = np.arange(len(order))
+    concepts = table.take(order)
+    known = concept_of[phrase] >= 0
+    offsets, values = from_pairs(product[known], concept_of[phrase[known]], len(mentions.product_ids))
+    return GraphTables(
+        info=info,
+        concepts=concepts,
+        frequency=frequency[order],
+        hierarchy=build_hierarchy(concepts.phrases, concepts.heads, concepts.modifiers, frequency[order].tolist()),
+        product_ids=mentions.product_ids,
+        mention_offsets=offsets,
+        mention_concepts=values,
+        rare=_rare(mentions, product[~known], phrase[~known]),
+        prototypes=PrototypeColumns.empty(),
+    )
+
+
+def _rare(mentions: Mentions, product: NDArray[np.int64], phrase: NDArray[np.int64]) -> Mentions:
+    rows, compact = np.unique(phrase, return_inverse=True)
+    return Mentions(mentions.table.take(rows.tolist()), mentions.product_ids, product, compact.astype(np.int64))

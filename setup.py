@@ -1,0 +1,5 @@
+"""Packaging; metadata that tools read statically is in pyproject.toml."""
+
+from setuptools import setup
+
+setup()

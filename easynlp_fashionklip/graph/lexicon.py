@@ -139,7 +139,7 @@ COMPOUND_SECONDS = _words(
 # Heads that mean something to the eye only with a modifier: "slim fit" is a concept, "fit" is not.
 NEEDS_MODIFIER = _words(
     """
-    badge ball band blend bottom case detail elastication fabric fastener fastening fit fly front front-placket
+    upper badge ball band blend bottom case detail elastication fabric fastener fastening fit fly front front-placket
     gather groove gusset hem hemline insert insole leg lining loop lug midsole neck neckline one-piece opening
     overlay pad panel patch pattern piece print rise seam set shaft stitch stitching style tab textile thread tip
     toe tongue trim tuck two-piece waist weave wing yarn yoke
@@ -168,11 +168,13 @@ IRREGULAR_SINGULARS = {
     "canvas": "canvas", "bias": "bias", "mules": "mule", "zippers": "zipper", "selfies": "selfie", "dungaree":
     "dungarees", "ballerinas": "ballerina", "saree": "sari", "sarees": "sari", "saris": "sari", "undies": "underwear",
     "kurtis": "kurti", "bras": "bra", "tees": "t-shirt", "tee": "t-shirt", "tshirt": "t-shirt",
-    "tshirts": "t-shirt", "zips": "zip", "hounds": "hound",
+    "tshirts": "t-shirt", "slip-ons": "slip-on", "lace-ups": "lace-up", "zips": "zip", "hounds": "hound",
 }  # fmt: skip
 
 STOP_NOUNS = _words(
     """
+    cater strike denture reduction concept iron character mouth styling mechanism profile branding exterior enclosure
+    decoration compression counter nothing victory victor upto abrasion density
     ability absorption action activity adapt addition air allure amount appeal approx arch area arm assortment
     atmosphere attention attitude attraction baby back backfoot bacteria bargain base beauty bit body bonus
     bottom-half box brand breathability breeze business bust calf capacity care cash category centre century charge

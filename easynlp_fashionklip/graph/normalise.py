@@ -61,7 +61,7 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(\w{2,})[- ]heeled", r"\1 heel"),
         (r"(\w{2,})[- ]toed", r"\1 toe"),
         (r"(\w{2,})-(fit|waist|rise|sleeve|sole|knit|print|collar|gauge|strap)(?:ted|s)?", r"\1 \2"),
-        (r"(faux|imitation|fake)[- ](leather|suede|fur)", r"faux-\2"),
+        (r"(faux|imitation|fake|synthetic|artificial)[- ](leather|suede|fur)", r"faux-\2"),
         (r"stainless[- ]steel", "stainless-steel"),
         (r"rose[- ]gold", "rose-gold"),
         (r"sweat[- ](shirts?|pants)", r"sweat\1"),

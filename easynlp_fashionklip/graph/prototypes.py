@@ -69,7 +69,7 @@ def select_prototypes(
     if prompts.ndim != 2 or images.ndim != 2 or prompts.shape[1] != images.shape[1]:
         raise ValueError(f"prompts {tuple(prompts.shape)} and images {tuple(images.shape)} must be U x d and N x d.")
     parts = []
-    for start in range(0, len(prompts), _CONCEPTS_AT_ONCE):
+    for start in range(0, len(prompts) if len(images) else 0, _CONCEPTS_AT_ONCE):
         block = prompts[start : start + _CONCEPTS_AT_ONCE].float()
         similarity, image = _nearest(block, start, images, candidates, num_candidates)
         parts.append(_thin(start, similarity, image, images, num_prototypes, diversity))

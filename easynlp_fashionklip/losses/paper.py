@@ -8,7 +8,7 @@ concept are each other's negatives. The nearest prototypes' similarities, divide
            = sum_ik w_ik (nll_ik + nll'_ik) / 2 / sum_ik w_ik
 
 The two are equal, as the class-weighted CE_k divides by sum_i w_ik; the second is 0/0 only where *all* weights are 0. A
-missing concept's prototypes are zero vectors, as there; its text is one too, where the release encodes the empty prompt.
+missing concept's prototypes are zero vectors, as there; so is its text, where the release encodes the empty prompt.
 The other departure: a slot that no pair of the batch fills counts 0, where the release divides 0 by 0 and returns NaN.
 """
 

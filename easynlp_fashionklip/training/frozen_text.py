@@ -37,8 +37,9 @@ class FrozenTextCache:
         computed = compute(missing).detach().float().cpu()
         result = computed.new_zeros(len(keys), computed.shape[1])
         result[missing] = computed
-        known = self._is_known(keys)
-        result[known] = self._outputs[keys[known]]
+        if len(missing) < len(keys):
+            known = self._is_known(keys)
+            result[known] = self._outputs[keys[known]]
         self._store(keys[missing], computed)
         return result
 

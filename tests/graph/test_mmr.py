@@ -37,9 +37,7 @@ def test_like_the_loop(seed: int, available: int, k: int, diversity: float) -> N
     mask[0, :available], mask[1] = True, True
     indices, valid = maximal_marginal_relevance(query, between, mask, k, diversity)
     for row, count in ((0, available), (1, 7)):
-        expected = _oracle(
-            query[row, :count].tolist(), between[row, :count, :count].tolist(), k, diversity
-        )
+        expected = _oracle(query[row, :count].tolist(), between[row, :count, :count].tolist(), k, diversity)
         assert indices[row][valid[row]].tolist() == expected
         assert valid[row].tolist() == [True] * len(expected) + [False] * (k - len(expected))
 

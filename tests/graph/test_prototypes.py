@@ -19,9 +19,11 @@ def _oracle(prompt: torch.Tensor, images: torch.Tensor, rows: list[int], top: in
     nearest = sorted(rows, key=lambda row: (-float(images[row] @ prompt), row))[:top]
     chosen: list[int] = []
     while nearest and len(chosen) < k:
+
         def score(row: int) -> float:
             relevance = float(images[row] @ prompt)
             return (1 - weight) * relevance - weight * max(float(images[row] @ images[one]) for one in chosen)
+
         best = max(nearest, key=score) if chosen else nearest[0]
         chosen.append(best)
         nearest.remove(best)

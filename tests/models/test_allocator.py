@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from easynlp_fashionklip.models import allocator
@@ -17,12 +19,14 @@ class FakeLibrary:
 
 
 @pytest.fixture
-def keep_freed_memory():
+def keep_freed_memory() -> Callable[[], bool]:
     return allocator.keep_freed_memory.__wrapped__  # without the cache
 
 
 @pytest.mark.parametrize("result", [0, 1])
-def test_sets_three_options_on_glibc(monkeypatch, keep_freed_memory, result):
+def test_sets_three_options_on_glibc(
+    monkeypatch: pytest.MonkeyPatch, keep_freed_memory: Callable[[], bool], result: int
+) -> None:
     library = FakeLibrary(result)
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: library)
@@ -30,13 +34,15 @@ def test_sets_three_options_on_glibc(monkeypatch, keep_freed_memory, result):
     assert library.calls == [(-4, 0), (-1, 2**31 - 1), (-2, 512 << 20)]
 
 
-def test_leaves_other_c_libraries_alone(monkeypatch, keep_freed_memory):
+def test_leaves_other_c_libraries_alone(monkeypatch: pytest.MonkeyPatch, keep_freed_memory: Callable[[], bool]) -> None:
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: pytest.fail("no C library may be touched"))
     assert keep_freed_memory() is False
 
 
-def test_goes_on_where_mallopt_is_missing(monkeypatch, keep_freed_memory):
+def test_goes_on_where_mallopt_is_missing(
+    monkeypatch: pytest.MonkeyPatch, keep_freed_memory: Callable[[], bool]
+) -> None:
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
     assert keep_freed_memory() is False

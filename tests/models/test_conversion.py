@@ -9,7 +9,7 @@ from transformers import MobileNetV2Config, MobileNetV2Model
 from easynlp_fashionklip.models.conversion import TONYLINS_MOBILENET_V2, KeyMap
 
 
-def test_every_key_of_mobilenet_v2_goes_there_and_back():
+def test_every_key_of_mobilenet_v2_goes_there_and_back() -> None:
     with torch.device("meta"):
         model = MobileNetV2Model(MobileNetV2Config(tf_padding=False))
     state = model.state_dict()
@@ -25,12 +25,12 @@ def test_every_key_of_mobilenet_v2_goes_there_and_back():
     assert all(back[key] is state[key] for key in state)
 
 
-def test_classifier_is_dropped_and_an_unknown_key_is_not():
+def test_classifier_is_dropped_and_an_unknown_key_is_not() -> None:
     assert TONYLINS_MOBILENET_V2.rename({"classifier.1.weight": 0}) == {}
     with pytest.raises(KeyError, match="features.99.weight"):
         TONYLINS_MOBILENET_V2.rename({"features.99.weight": 0})
 
 
-def test_first_matching_prefix_wins():
+def test_first_matching_prefix_wins() -> None:
     key_map = KeyMap((("a.b.", "first."), ("a.", "second.")))
     assert key_map.rename({"a.b.c": 1, "a.c": 2}) == {"first.c": 1, "second.c": 2}

@@ -5,29 +5,37 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 
 
-def encode(model, pictures, texts):
+def encode(model: DualEncoder, pictures: list[Image.Image], texts: list[str]) -> tuple[Tensor | None, Tensor | None]:
     inputs = model.processor(images=pictures, texts=texts)
     with torch.no_grad():
         return model(**inputs)
 
 
-def test_embeddings_are_unit_norm_float32_of_embed_dim(encoder, pictures, texts):
+def test_embeddings_are_unit_norm_float32_of_embed_dim(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str]
+) -> None:
     for embeds in encode(encoder, pictures, texts):
         assert embeds.shape == (3, encoder.embed_dim)
         assert embeds.dtype == torch.float32
         torch.testing.assert_close(embeds.norm(dim=1), torch.ones(3))
 
 
-def test_embeddings_are_float32_under_autocast(encoder, pictures, texts):
+def test_embeddings_are_float32_under_autocast(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str]
+) -> None:
     exact = encode(encoder, pictures, texts)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         embeds = encode(encoder, pictures, texts)
@@ -37,7 +45,7 @@ def test_embeddings_are_float32_under_autocast(encoder, pictures, texts):
         assert (half * full).sum(dim=1).min() > 0.98
 
 
-def test_padding_does_not_change_a_text(encoder, texts):
+def test_padding_does_not_change_a_text(encoder: DualEncoder, texts: list[str]) -> None:
     alone = encoder.processor.tokenize(texts[:1])
     padded = encoder.processor.tokenize(texts)
     with torch.no_grad():
@@ -50,14 +58,18 @@ def test_padding_does_not_change_a_text(encoder, texts):
         torch.testing.assert_close(without_mask, expected)
 
 
-def test_forward_gives_none_for_what_is_not_given(encoder, pictures, texts):
+def test_forward_gives_none_for_what_is_not_given(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str]
+) -> None:
     image_embeds, text_embeds = encode(encoder, pictures, None)
     assert text_embeds is None
     assert image_embeds.shape[0] == 3
     assert encode(encoder, None, texts)[0] is None
 
 
-def test_save_and_load_give_the_same_embeddings(encoder, pictures, texts, tmp_path):
+def test_save_and_load_give_the_same_embeddings(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str], tmp_path: Path
+) -> None:
     expected = encode(encoder, pictures, texts)
     encoder.save_pretrained(tmp_path)
     loaded = DualEncoder.from_pretrained(tmp_path)
@@ -68,7 +80,9 @@ def test_save_and_load_give_the_same_embeddings(encoder, pictures, texts, tmp_pa
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "pytorch_model.bin"])
-def test_either_weight_file_is_enough(encoder, pictures, texts, tmp_path, missing):
+def test_either_weight_file_is_enough(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str], tmp_path: Path, missing: str
+) -> None:
     expected = encode(encoder, pictures, texts)
     encoder.save_pretrained(tmp_path)
     (tmp_path / missing).unlink()
@@ -76,7 +90,7 @@ def test_either_weight_file_is_enough(encoder, pictures, texts, tmp_path, missin
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
-def test_logit_scale_is_one_dimensional_inside_and_scalar_on_disk(encoder, tmp_path):
+def test_logit_scale_is_one_dimensional_inside_and_scalar_on_disk(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.logit_scale.data.fill_(3.25)
     encoder.save_pretrained(tmp_path)
     assert encoder.logit_scale.shape == (1,)
@@ -85,16 +99,18 @@ def test_logit_scale_is_one_dimensional_inside_and_scalar_on_disk(encoder, tmp_p
     assert DualEncoder.from_pretrained(tmp_path).logit_scale.item() == 3.25
 
 
-def test_initial_logit_scale_is_clips(encoder):
+def test_initial_logit_scale_is_clips(encoder: DualEncoder) -> None:
     assert encoder.logit_scale.item() == pytest.approx(math.log(1 / 0.07), abs=1e-3)
 
 
-def test_logit_scale_that_is_no_number_is_refused(pair):
+def test_logit_scale_that_is_no_number_is_refused(pair: DualEncoder) -> None:
     with pytest.raises(InputError, match="logit_scale is nan"):
         DualEncoder(pair.backend, pair.processor, logit_scale=math.nan)
 
 
-def test_frozen_towers_stay_and_heads_and_scale_learn(encoder, pictures, texts, step):
+def test_frozen_towers_stay_and_heads_and_scale_learn(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str], step: Callable[..., None]
+) -> None:
     encoder.set_trainable_layers(image=0, text=0)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     step(encoder, pictures, texts)
@@ -108,7 +124,9 @@ def test_frozen_towers_stay_and_heads_and_scale_learn(encoder, pictures, texts, 
     assert "logit_scale" in changed
 
 
-def test_top_layer_alone_trains(encoder, pictures, texts, step):
+def test_top_layer_alone_trains(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str], step: Callable[..., None]
+) -> None:
     encoder.set_trainable_layers(image=0, text=1)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     step(encoder, pictures, texts)
@@ -119,7 +137,9 @@ def test_top_layer_alone_trains(encoder, pictures, texts, step):
     }
 
 
-def test_whole_towers_train_when_asked(encoder, pictures, texts, step):
+def test_whole_towers_train_when_asked(
+    encoder: DualEncoder, pictures: list[Image.Image], texts: list[str], step: Callable[..., None]
+) -> None:
     encoder.set_trainable_layers(image=len(encoder.backend.image_tower.blocks), text=3)
     assert all(parameter.requires_grad for parameter in encoder.parameters())
     step(encoder, pictures, texts)
@@ -127,7 +147,7 @@ def test_whole_towers_train_when_asked(encoder, pictures, texts, step):
     assert without_gradient == []
 
 
-def test_frozen_layers_keep_dropout_off_in_train_mode(make_pair, texts):
+def test_frozen_layers_keep_dropout_off_in_train_mode(make_pair: Callable[..., DualEncoder], texts: list[str]) -> None:
     model = make_pair(text_trainable_layers=1).train()
     frozen, trained = model.backend.text_model.encoder.layer
     assert not any(module.training for module in frozen.modules())
@@ -138,19 +158,21 @@ def test_frozen_layers_keep_dropout_off_in_train_mode(make_pair, texts):
         torch.testing.assert_close(model.encode_text(**tokens), model.encode_text(**tokens), rtol=0, atol=0)
 
 
-def test_minus_one_leaves_a_tower_as_it_is(pair):
+def test_minus_one_leaves_a_tower_as_it_is(pair: DualEncoder) -> None:
     pair.set_trainable_layers(text=2)
     pair.set_trainable_layers(image=0)
     assert (pair.backend.image_tower.trainable, pair.backend.text_tower.trainable) == (0, 2)
 
 
 @pytest.mark.parametrize("layers", [4, -2])
-def test_layers_that_a_tower_does_not_have_are_refused(encoder, layers):
+def test_layers_that_a_tower_does_not_have_are_refused(encoder: DualEncoder, layers: int) -> None:
     with pytest.raises(InputError, match=rf"text tower cannot train {layers} layers.*0 \(frozen\) to 2, or 3"):
         encoder.set_trainable_layers(text=layers)
 
 
-def test_batch_norm_statistics_stay_and_its_weights_learn(pair, pictures, texts, step):
+def test_batch_norm_statistics_stay_and_its_weights_learn(
+    pair: DualEncoder, pictures: list[Image.Image], texts: list[str], step: Callable[..., None]
+) -> None:
     norm = pair.backend.vision_model.conv_1x1.normalization
     mean, weight = norm.running_mean.clone(), norm.weight.clone()
     step(pair, pictures, texts)
@@ -158,7 +180,7 @@ def test_batch_norm_statistics_stay_and_its_weights_learn(pair, pictures, texts,
     assert not torch.equal(norm.weight, weight)
 
 
-def test_embeddings_in_training_do_not_depend_on_the_batch(pair, pictures):
+def test_embeddings_in_training_do_not_depend_on_the_batch(pair: DualEncoder, pictures: list[Image.Image]) -> None:
     pair.train()
     pixel_values = pair.processor(images=pictures)["pixel_values"]
     with torch.no_grad():
@@ -167,7 +189,9 @@ def test_embeddings_in_training_do_not_depend_on_the_batch(pair, pictures):
     torch.testing.assert_close(together, apart)
 
 
-def test_other_picture_size_is_kept_in_the_checkpoint(encoder, pictures, tmp_path):
+def test_other_picture_size_is_kept_in_the_checkpoint(
+    encoder: DualEncoder, pictures: list[Image.Image], tmp_path: Path
+) -> None:
     encoder.save_pretrained(tmp_path / "own")
     larger = DualEncoder.from_pretrained(tmp_path / "own", image_size=48)
     larger.save_pretrained(tmp_path / "larger")
@@ -178,20 +202,20 @@ def test_other_picture_size_is_kept_in_the_checkpoint(encoder, pictures, tmp_pat
     assert not torch.allclose(embeds, encode(encoder, pictures, None)[0], atol=1e-3)
 
 
-def test_can_be_sent_to_another_process(encoder, pictures, texts):
+def test_can_be_sent_to_another_process(encoder: DualEncoder, pictures: list[Image.Image], texts: list[str]) -> None:
     copy = pickle.loads(pickle.dumps(encoder))
     for found, wanted in zip(encode(copy, pictures, texts), encode(encoder, pictures, texts), strict=True):
         torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("model_type", ["bert", None])
-def test_folder_of_another_model_type_is_named(tmp_path, model_type):
+def test_folder_of_another_model_type_is_named(tmp_path: Path, model_type: str | None) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
     with pytest.raises(InputError, match=rf"model_type {model_type!r}.*clip.*it holds config.json"):
         DualEncoder.from_pretrained(tmp_path)
 
 
-def test_folder_without_weights_is_named(encoder, tmp_path):
+def test_folder_without_weights_is_named(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     for name in ("model.safetensors", "pytorch_model.bin"):
         (tmp_path / name).unlink()
@@ -199,7 +223,7 @@ def test_folder_without_weights_is_named(encoder, tmp_path):
         DualEncoder.from_pretrained(tmp_path)
 
 
-def test_truncated_weights_are_named(encoder, tmp_path):
+def test_truncated_weights_are_named(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[: len(weights) // 2])
@@ -207,7 +231,7 @@ def test_truncated_weights_are_named(encoder, tmp_path):
         DualEncoder.from_pretrained(tmp_path)
 
 
-def test_missing_weight_is_named(encoder, tmp_path):
+def test_missing_weight_is_named(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     state = torch.load(tmp_path / "pytorch_model.bin", weights_only=True)
@@ -218,7 +242,7 @@ def test_missing_weight_is_named(encoder, tmp_path):
         DualEncoder.from_pretrained(tmp_path)
 
 
-def test_weights_of_another_shape_are_refused(encoder, tmp_path):
+def test_weights_of_another_shape_are_refused(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config["projection_dim"] += 1
@@ -227,7 +251,7 @@ def test_weights_of_another_shape_are_refused(encoder, tmp_path):
         DualEncoder.from_pretrained(tmp_path)
 
 
-def test_folder_without_tokenizer_is_named(encoder, tmp_path):
+def test_folder_without_tokenizer_is_named(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).unlink()

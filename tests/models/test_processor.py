@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +13,19 @@ from PIL import Image
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.byte_tokenizer import BOS_ID, EOS_ID, byte_tokenizer
+from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.processor import ImagePreprocessing, Processor
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
-def make(size=32, mode="crop", *, mean=ZERO, std=ONE, **settings):
+def make(
+    size: int = 32, mode: str = "crop", *, mean: tuple[float, ...] = ZERO, std: tuple[float, ...] = ONE, **settings: Any
+) -> Processor:
     return Processor(ImagePreprocessing(size, mean, std, mode, **settings), byte_tokenizer(24), 24)
 
 
-def two_halves(width, height):
+def two_halves(width: int, height: int) -> Image.Image:
     """Left half red, right half blue."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     pixels[:, : width // 2, 0] = 255
@@ -30,7 +35,7 @@ def two_halves(width, height):
 
 @pytest.mark.parametrize("shape", [(40, 60), (97, 33), (32, 32), (20, 21)])
 @pytest.mark.parametrize("shortest_edge", [0, 40])
-def test_crop_equals_transformers(shape, shortest_edge):
+def test_crop_equals_transformers(shape: tuple[int, int], shortest_edge: int) -> None:
     module = pytest.importorskip("transformers.models.clip.image_processing_pil_clip")
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     preprocessing = ImagePreprocessing(32, shortest_edge=shortest_edge)
@@ -40,7 +45,7 @@ def test_crop_equals_transformers(shape, shortest_edge):
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
 
 
-def test_normalisation_by_hand():
+def test_normalisation_by_hand() -> None:
     picture = Image.new("RGB", (50, 30), (255, 0, 51))
     values = make(16, mean=(0.5, 0.25, 0.0), std=(0.5, 0.5, 0.1)).transform(picture)
     assert values.shape == (3, 16, 16)
@@ -49,13 +54,13 @@ def test_normalisation_by_hand():
         torch.testing.assert_close(values[channel], torch.full((16, 16), wanted))
 
 
-def test_crop_keeps_the_centre():
+def test_crop_keeps_the_centre() -> None:
     values = make(10).transform(two_halves(30, 10))
     assert values[0, :, :4].min() > 0.9
     assert values[2, :, 6:].min() > 0.9
 
 
-def test_pad_keeps_the_whole_picture_on_white():
+def test_pad_keeps_the_whole_picture_on_white() -> None:
     values = make(30, "pad").transform(Image.new("RGB", (10, 30), (0, 0, 0)))
     dark = (values.sum(dim=0) < 1.5).nonzero()
     assert (values[:, :, :9] == 1).all()
@@ -64,26 +69,26 @@ def test_pad_keeps_the_whole_picture_on_white():
     assert dark[:, 1].unique().tolist() == list(range(10, 20))
 
 
-def test_squash_keeps_the_whole_picture_without_ground():
+def test_squash_keeps_the_whole_picture_without_ground() -> None:
     values = make(20, "squash").transform(two_halves(60, 20))
     assert values[0, :, :8].min() > 0.99
     assert values[2, :, 12:].min() > 0.99
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
-def test_pictures_of_other_modes_are_taken(mode):
+def test_pictures_of_other_modes_are_taken(mode: str) -> None:
     assert make(8).transform(Image.new(mode, (9, 9))).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("size", [(1, 400), (400, 1), (1, 1)])
 @pytest.mark.parametrize("mode", ["crop", "pad", "squash"])
 @pytest.mark.parametrize("train", [False, True])
-def test_extreme_shapes_are_taken(mode, size, train):
+def test_extreme_shapes_are_taken(mode: str, size: tuple[int, int], train: bool) -> None:
     values = make(16, mode).transform(Image.new("RGB", size), train=train, rng=np.random.default_rng(0))
     assert values.shape == (3, 16, 16)
 
 
-def test_training_follows_the_generator():
+def test_training_follows_the_generator() -> None:
     picture = two_halves(48, 64)
     processor = make(32, "pad")
     first, again, other = (
@@ -98,7 +103,7 @@ def test_training_follows_the_generator():
 @pytest.mark.parametrize(
     ("mode", "size"), [("crop", (64, 64)), ("pad", (64, 64)), ("squash", (64, 64)), ("squash", (200, 20))]
 )
-def test_training_flips_half_and_keeps_60_percent(mode, size):
+def test_training_flips_half_and_keeps_60_percent(mode: str, size: tuple[int, int]) -> None:
     # Each pixel holds its own position, so that the corners tell which part was cut out and whether it was flipped.
     width, height = size
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
@@ -115,7 +120,7 @@ def test_training_flips_half_and_keeps_60_percent(mode, size):
     assert np.mean(areas) == pytest.approx(0.78, abs=0.05)
 
 
-def test_end_token_survives_truncation():
+def test_end_token_survives_truncation() -> None:
     processor = make()
     tokens = processor.tokenize(["x" * 500, "ab"])
     assert tokens["input_ids"].shape == (2, 24)
@@ -125,14 +130,14 @@ def test_end_token_survives_truncation():
     assert tokens["attention_mask"].sum(dim=1).tolist() == [24, 4]
 
 
-def test_texts_are_padded_to_the_longest():
+def test_texts_are_padded_to_the_longest() -> None:
     tokens = make().tokenize(["abc", "a"])
     assert tokens.keys() == {"input_ids", "attention_mask"}
     assert tokens["input_ids"].shape == (2, 5)
     assert tokens["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
 
 
-def test_call_gives_what_was_asked_for(pictures):
+def test_call_gives_what_was_asked_for(pictures: list[Image.Image]) -> None:
     processor = make()
     assert processor(images=pictures).keys() == {"pixel_values"}
     assert processor(texts=["a"]).keys() == {"input_ids", "attention_mask"}
@@ -141,7 +146,7 @@ def test_call_gives_what_was_asked_for(pictures):
     assert both["input_ids"].shape == (3, 3)
 
 
-def test_nothing_gives_empty_tensors():
+def test_nothing_gives_empty_tensors() -> None:
     empty = make()(images=[], texts=[])
     assert empty["pixel_values"].shape == (0, 3, 32, 32)
     assert empty["input_ids"].shape == (0, 0)
@@ -156,7 +161,7 @@ def test_nothing_gives_empty_tensors():
         ImagePreprocessing(48, resize_mode="squash", resample=2),
     ],
 )
-def test_preprocessing_comes_back(preprocessing):
+def test_preprocessing_comes_back(preprocessing: ImagePreprocessing) -> None:
     again = ImagePreprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict())))
     assert again.to_dict() == preprocessing.to_dict()
 
@@ -173,7 +178,7 @@ def test_preprocessing_comes_back(preprocessing):
         ({"size": {"height": 64, "width": 64}, "resize_mode": "pad", "do_center_crop": False}, 64, "pad", 0),
     ],
 )
-def test_forms_of_size_that_exist(content, size, mode, edge):
+def test_forms_of_size_that_exist(content: dict[str, Any], size: int, mode: str, edge: int) -> None:
     found = ImagePreprocessing.from_dict(content)
     assert (found.image_size, found.resize_mode, found.shortest_edge) == (size, mode, edge)
 
@@ -188,12 +193,12 @@ def test_forms_of_size_that_exist(content, size, mode, edge):
         ({"size": 32, "resize_mode": "stretch"}, "'stretch' is not one of crop, pad, squash"),
     ],
 )
-def test_preprocessing_that_cannot_be_used_is_named(content, message):
+def test_preprocessing_that_cannot_be_used_is_named(content: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"there.json does not say how to resize pictures .*{message}"):
         ImagePreprocessing.from_dict(content, origin="there.json")
 
 
-def test_rescaling_of_other_checkpoints_is_honoured():
+def test_rescaling_of_other_checkpoints_is_honoured() -> None:
     # (x / 128 - 0.5) / 0.25 at x = 255, then x without rescaling or normalising.
     content = {"size": 8, "rescale_factor": 1 / 128, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
     white = Image.new("RGB", (8, 8), (255, 255, 255))
@@ -203,13 +208,15 @@ def test_rescaling_of_other_checkpoints_is_honoured():
     assert Processor(raw, byte_tokenizer(8), 8).transform(white)[0, 0, 0].item() == pytest.approx(255, rel=1e-5)
 
 
-def test_another_size_keeps_the_margin_of_the_crop():
+def test_another_size_keeps_the_margin_of_the_crop() -> None:
     larger = ImagePreprocessing(224, shortest_edge=256).with_image_size(448)
     assert (larger.image_size, larger.shortest_edge) == (448, 512)
     assert ImagePreprocessing(224).with_image_size(448).shortest_edge == 0
 
 
-def test_checkpoint_without_preprocessing_is_treated_as_clip(clip, tmp_path, caplog):
+def test_checkpoint_without_preprocessing_is_treated_as_clip(
+    clip: DualEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clip.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()
     processor = Processor.from_pretrained(tmp_path, image_size=32, max_length=77)
@@ -217,7 +224,7 @@ def test_checkpoint_without_preprocessing_is_treated_as_clip(clip, tmp_path, cap
     assert "no preprocessor_config.json" in caplog.text
 
 
-def test_combined_processor_config_is_read(clip, tmp_path):
+def test_combined_processor_config_is_read(clip: DualEncoder, tmp_path: Path) -> None:
     clip.save_pretrained(tmp_path)
     content = json.loads((tmp_path / "preprocessor_config.json").read_text()) | {
         "crop_size": {"height": 24, "width": 24}
@@ -227,7 +234,7 @@ def test_combined_processor_config_is_read(clip, tmp_path):
     assert Processor.from_pretrained(tmp_path, image_size=99, max_length=77).image_size == 24
 
 
-def test_lower_limit_of_text_length_holds(clip, tmp_path):
+def test_lower_limit_of_text_length_holds(clip: DualEncoder, tmp_path: Path) -> None:
     clip.processor.max_length = 40
     clip.processor.tokenizer.model_max_length = 40
     clip.save_pretrained(tmp_path)
@@ -235,7 +242,7 @@ def test_lower_limit_of_text_length_holds(clip, tmp_path):
     assert Processor.from_pretrained(tmp_path, image_size=32, max_length=20).max_length == 20
 
 
-def test_tokenizer_without_padding_is_refused():
+def test_tokenizer_without_padding_is_refused() -> None:
     tokenizer = byte_tokenizer(8)
     tokenizer.pad_token = None
     with pytest.raises(InputError, match="no padding token"):

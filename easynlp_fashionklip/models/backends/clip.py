@@ -37,7 +37,8 @@ def load_transformers_model(kind: type[PreTrainedModel], source: str | Path) -> 
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
-            f"{source} lacks {len(missing)} weights of a {kind.__name__}, such as {missing[0]!r}; use a whole checkpoint."
+            f"{source} lacks {len(missing)} weights of a {kind.__name__}, such as {missing[0]!r}; "
+            "use a whole checkpoint."
         )
     return as_float32(model)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from easynlp_fashionklip.models.backends.mobilenet import pooled_features
 from easynlp_fashionklip.models.conversion import TONYLINS_MOBILENET_V2
+from easynlp_fashionklip.models.dual_encoder import DualEncoder
 
 # t, c, n, s of table 2 in Sandler et al., MobileNetV2 (2018).
 BLOCKS = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 
 
-def conv_norm(state, x, conv, norm, stride=1, relu6=True):
+def conv_norm(state: dict[str, Tensor], x: Tensor, conv: str, norm: str, stride: int = 1, relu6: bool = True) -> Tensor:
     weight = state[f"{conv}.weight"]
     groups = x.shape[1] if weight.shape[1] == 1 else 1
     x = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
@@ -28,7 +30,7 @@ def conv_norm(state, x, conv, norm, stride=1, relu6=True):
     return x.clamp(0, 6) if relu6 else x
 
 
-def plain_mobilenet_v2(state, x):
+def plain_mobilenet_v2(state: dict[str, Tensor], x: Tensor) -> Tensor:
     """The network of the paper, straight from tonylins' keys."""
     x = conv_norm(state, x, "features.0.0", "features.0.1", stride=2)
     number = 1
@@ -47,7 +49,7 @@ def plain_mobilenet_v2(state, x):
 
 
 @pytest.mark.parametrize("size", [64, 75])
-def test_starter_equals_the_original_network(starter, size):
+def test_starter_equals_the_original_network(starter: DualEncoder, size: int) -> None:
     torch.manual_seed(0)
     pixel_values = torch.randn(2, 3, size, size)
     model = starter.backend.vision_model
@@ -59,7 +61,7 @@ def test_starter_equals_the_original_network(starter, size):
         assert (pooled_features(model, pixel_values) - wanted).abs().max() < 1e-4
 
 
-def test_gradients_equal_those_of_the_unfolded_network(pair):
+def test_gradients_equal_those_of_the_unfolded_network(pair: DualEncoder) -> None:
     model = pair.backend.vision_model.double().eval()
     torch.manual_seed(0)
     for module in model.modules():

@@ -120,6 +120,19 @@ def any_rank(flag: bool) -> bool:
     return bool(box.item())
 
 
+def first_to_claim(name: str) -> bool:
+    """Whether this rank is the first to claim a name, which can be done once in a process group's life.
+
+    Unlike a collective it never waits for the other ranks, so that one which fails may call it alone.
+    """
+    if not is_distributed():
+        return True
+    try:
+        return int(dist.distributed_c10d._get_default_store().add(f"claimed/{name}", 1)) == 1
+    except RuntimeError:  # the store's process is gone: rather say it twice than never
+        return True
+
+
 def barrier() -> None:
     """Wait for every rank."""
     if is_distributed():

@@ -1,0 +1,1 @@
+"""EasyNLP's side: arguments, launcher, trainer, evaluator, predictor; the only importer of `easynlp`."""

@@ -7,7 +7,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from easynlp_fashionklip.app import checkpoints
 from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.errors import InputError
@@ -15,18 +17,24 @@ from easynlp_fashionklip.errors import InputError
 MODES = ("train", "evaluate", "predict")
 
 
+class _Peek(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}.")
+
+
 def peek(argv: Sequence[str]) -> Namespace:
     """The few flags that must be known before EasyNLP parses all: None or the default where not given.
 
     `given` lists the option names on the command line.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("app_name", "tables", "user_defined_parameters", "checkpoint_dir", "outputs", "first_sequence"):
+    parser = _Peek(add_help=False, allow_abbrev=False)
+    for name in ("resume_from_checkpoint", "app_name", "tables", "user_defined_parameters", "checkpoint_dir", "outputs", "first_sequence"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--checkpoint_path", dest="checkpoint_dir")
     parser.add_argument("--mode", default="train")
     parser.add_argument("--second_sequence")
     parser.add_argument("--random_seed", type=int, default=1234)
+    parser.add_argument("--data_threads", type=int)
     for name in ("worker_count", "worker_gpu", "worker_cpu"):
         parser.add_argument(f"--{name}", type=int, default=-1)
     flags, _ = parser.parse_known_args(list(argv))
@@ -58,6 +66,7 @@ def check(flags: Namespace) -> AppConfig:
         raise InputError("--outputs is missing; --mode=predict needs the .tsv or .npz file to write.")
     _check_tables(flags)
     _check_sequences(flags)
+    _check_checkpoint(flags)
     return config
 
 
@@ -69,6 +78,28 @@ def _check_tables(flags: Namespace) -> None:
     for table in tables:
         if not Path(table).is_file():
             raise InputError(f"--tables: {table} does not exist; give the path of a CSV or TSV file.")
+
+
+def _check_checkpoint(flags: Namespace) -> None:
+    if flags.checkpoint_dir and flags.mode == "train":
+        checkpoints.require_writable(Path(flags.checkpoint_dir))
+        checkpoints.check_app(Path(flags.checkpoint_dir))
+    elif flags.checkpoint_dir:
+        checkpoints.require_checkpoint(Path(flags.checkpoint_dir))
+    if flags.mode == "train" and flags.resume_from_checkpoint is not None:
+        checkpoints.resume_files(flags.resume_from_checkpoint)
+
+
+def check_numbers(args: Namespace) -> None:
+    """Refuse training numbers that no run could use.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    for name in ("epoch_num", "learning_rate", "micro_batch_size", "gradient_accumulation_steps"):
+        value = getattr(args, name)
+        if not value > 0:
+            raise InputError(f"--{name}={value} is not positive; give a number above 0.")
 
 
 def _check_sequences(flags: Namespace) -> None:
@@ -93,6 +124,7 @@ def initialise(argv: Sequence[str], flags: Namespace) -> Namespace:
     finally:
         sys.argv = former
     args.user_defined_parameters = flags.user_defined_parameters
+    check_numbers(args)
     return args
 
 

@@ -58,6 +58,19 @@ def check_app(folder: Path) -> None:
         )
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a checkpoint folder that training could not write.
+
+    Raises:
+        InputError: it, or a folder above it, is a file or may not be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"--checkpoint_dir={folder}: {there} is a file, not a folder; give another one.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--checkpoint_dir={folder}: {there} may not be written by this user; give another one.")
+
+
 def require_checkpoint(folder: Path) -> None:
     """Refuse a folder that `--mode=evaluate` or `predict` cannot load.
 
@@ -67,6 +80,25 @@ def require_checkpoint(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"--checkpoint_dir={folder} does not exist; train into it first, or give a checkpoint folder.")
     check_app(folder)
+
+
+def cut_history(path: Path, steps: int) -> None:
+    """Keep of a history the lines of the first `steps` optimizer steps: a new or resumed run writes on from there."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if (step := _step_of(line)) is not None and step <= steps]
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _step_of(line: str) -> int | None:
+    """The step of a line of the history; None for one that a kill has left unfinished."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def write_resume_point(folder: Path, step: int, weights: dict[str, Any], state: dict[str, Any]) -> Path:
@@ -91,11 +123,11 @@ def remove_resume_point(folder: Path, step: int) -> None:
         (folder / f"pytorch_model_step_{step}{suffix}").unlink(missing_ok=True)
 
 
-def read_resume_point(source: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights and state of a resume point, given its prefix or a folder (whose newest is taken).
+def resume_files(source: str) -> tuple[Path, Path]:
+    """Weights file and state file of a resume point, given its prefix or a folder (whose newest is taken).
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is none.
     """
     prefix = Path(source)
     if prefix.is_dir():
@@ -103,11 +135,21 @@ def read_resume_point(source: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if not steps:
             raise InputError(f"--resume_from_checkpoint={source}: the folder holds no pytorch_model_step_*.meta.bin.")
         prefix = prefix / f"pytorch_model_step_{steps[-1]}"
-    parts = []
-    for suffix in (".bin", ".meta.bin"):
-        path = prefix.with_name(prefix.name + suffix)
+    weights, state = (prefix.with_name(prefix.name + suffix) for suffix in (".bin", ".meta.bin"))
+    for path in (weights, state):
         if not path.is_file():
             raise InputError(f"--resume_from_checkpoint={source}: {path} does not exist; give a prefix or its folder.")
+    return weights, state
+
+
+def read_resume_point(source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights and state of a resume point; `source` as in `resume_files`.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    parts = []
+    for path in resume_files(source):
         try:
             parts.append(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # torch raises many kinds for a damaged file

@@ -10,6 +10,7 @@ import contextlib
 import io
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from typing import NoReturn
 
 from easynlp_fashionklip.errors import InputError
 
@@ -44,8 +45,16 @@ __all__ = [
 ]
 
 
+def _refuse(message: str) -> NoReturn:
+    raise InputError(f"{message}.")
+
+
 def extend_arguments(parser: ArgumentParser) -> ArgumentParser:
-    """Teach EasyNLP's parser our app name and the spelling of --local_rank that current torch uses."""
+    """Teach EasyNLP's parser our app name, the spelling of --local_rank that current torch uses, and brevity.
+
+    argparse would answer a wrong flag with a page of usage.
+    """
+    parser.error = _refuse  # type: ignore[method-assign]
     for action in parser._actions:
         if "--app_name" in action.option_strings and action.choices is not None:
             action.choices = [*action.choices, APP_NAME]

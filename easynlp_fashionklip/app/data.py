@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app.compat import BaseDataset
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.catalogue import open_catalogue
@@ -33,7 +34,13 @@ def open_pairs(
     """
     catalogue = open_catalogue(path, input_schema=input_schema, skip_first_line=skip_first_line)
     table = PairTable(catalogue, text, image, config.product_id)
-    return check_pairs(table, on_bad_row=config.on_bad_row, duplicate_ids=config.duplicate_ids, min_rows=min_rows)
+    return check_pairs(
+        table,
+        on_bad_row=config.on_bad_row,
+        duplicate_ids=config.duplicate_ids,
+        min_rows=min_rows,
+        progress=False if distributed.rank() else None,
+    )
 
 
 class FashionKLIPDataset(BaseDataset):

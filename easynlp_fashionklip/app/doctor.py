@@ -66,7 +66,7 @@ def script_owner(path: Path) -> str:
 
 
 def _script() -> Finding:
-    """pip gives a script to the last package installed that declares it, and nobody warns."""
+    """Tell who has the script: pip gives it to the last package installed that declares it, and nobody warns."""
     beside = Path(sys.executable).with_name("easynlp")
     found = str(beside) if beside.is_file() else shutil.which("easynlp")
     if found is None:

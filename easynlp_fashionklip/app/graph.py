@@ -114,9 +114,8 @@ def prepare_graph(
     )
     task.attach(ConceptKnowledge(graph, table.product_keys, settings))
     if encode:
-        task.bank.fill(
-            encode_images(task.model, table, workers=config.data_workers, description="encoding pictures for prototypes")
-        )
+        told = "encoding pictures for prototypes"
+        task.bank.fill(encode_images(task.model, table, workers=config.data_workers, description=told))
         task.refresh_prototypes()
         save_graph(task, table, config, checkpoint_dir)
 

@@ -13,6 +13,7 @@ from easynlp_fashionklip.app.arguments import check, peek
 from easynlp_fashionklip.errors import InputError
 
 WORKER_MODULE = "easynlp_fashionklip.app.worker"
+SECONDS_TO_SAVE = "600"  # between Ctrl-C and a kill: the step in progress, then the resume point
 _OF_A_RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 
@@ -99,6 +100,7 @@ def _run_with_torchrun(argv: Sequence[str], count: int, rank: int, address: str,
         os.environ.pop(name, None)
     # A worker says itself what went wrong; torchrun's report of the same would hide it.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SECONDS_TO_SAVE)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // local)))
     config = LaunchConfig(
         min_nodes=count,

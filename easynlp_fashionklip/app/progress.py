@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import deque
-from collections.abc import Mapping
 from types import TracebackType
 
-from torch import Tensor
 from tqdm import tqdm
 
 _WINDOW = 50
@@ -17,7 +17,7 @@ class TrainingBar:
 
     def __init__(self, total: int, done: int, shown: bool) -> None:
         self._bar = tqdm(total=total, initial=done, desc="training", unit="batch", disable=not shown, mininterval=1.0)
-        self._recent: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
+        self._recent: deque[tuple[int, float]] = deque([(0, time.perf_counter())], maxlen=_WINDOW)
 
     def __enter__(self) -> TrainingBar:
         return self
@@ -27,18 +27,18 @@ class TrainingBar:
     ) -> None:
         self._bar.close()
 
-    def advance(self, losses: Mapping[str, Tensor], samples: int, seconds: float) -> None:
+    def advance(self, loss: float, samples: int) -> None:
         """Count one batch of `samples` pairs over all processes."""
-        self._recent.append((samples, seconds))
-        self._bar.set_postfix_str(f"loss {float(losses['loss']):.3f}, {self.rate():.0f} pairs/s", refresh=False)
+        self._recent.append((samples, time.perf_counter()))
+        self._bar.set_postfix_str(f"loss {loss:.3f}, {self.rate():.0f} pairs/s", refresh=False)
         self._bar.update(1)
 
     def rate(self) -> float:
-        """Pairs per second of compute over the last batches."""
-        seconds = sum(elapsed for _, elapsed in self._recent)
-        return sum(samples for samples, _ in self._recent) / seconds if seconds else 0.0
+        """Pairs per second over the last batches, waiting for data included."""
+        seconds = self._recent[-1][1] - self._recent[0][1]
+        return sum(samples for samples, _ in list(self._recent)[1:]) / seconds if seconds else 0.0
 
     def tell(self, line: str) -> None:
         """Write a line above the bar."""
         if not self._bar.disable:
-            self._bar.write(line)
+            self._bar.write(line, file=sys.stderr)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import math
-import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,9 +70,11 @@ class FashionKLIPTrainer(Trainer):
         self._train_loader = build_loader(
             train_dataset.pairs, self._sampler, train_dataset.batch_fn, workers=args.data_threads, processes=world
         )
-        accumulation = args.gradient_accumulation_steps
         self._batches = math.ceil(len(self._sampler) * args.epoch_num)
-        self.total_training_steps = max(1, self._batches // accumulation)
+        epochs = range(math.ceil(args.epoch_num))
+        self.total_training_steps = sum(
+            math.ceil(self._epoch_end(epoch) / args.gradient_accumulation_steps) for epoch in epochs
+        )
 
     def set_model_and_optimizer(self, model: FashionKLIP, args: Namespace) -> None:
         """Move the model to this process's device, wrap it for several processes, build AdamW and its schedule."""
@@ -94,9 +95,11 @@ class FashionKLIPTrainer(Trainer):
         self._scaler = torch.amp.GradScaler(device.type, enabled=needs_scaling)
 
     def set_tensorboard(self) -> None:
-        """EasyNLP's writer, on the first process, in a folder that exists."""
+        """EasyNLP's writer, on the first process, in a folder that exists; the history up to where this run begins."""
         self.folder.mkdir(parents=True, exist_ok=True)
         super().set_tensorboard()
+        if self.args.is_master_node:
+            checkpoints.cut_history(self.folder / "log" / HISTORY, self._start_global_step)
 
     def autocast_context_manager(self) -> contextlib.AbstractContextManager[Any]:
         """bfloat16 (float16 on older GPUs) under --use_amp."""
@@ -130,8 +133,8 @@ class FashionKLIPTrainer(Trainer):
         torch.set_rng_state(state["random_state"])
         task = model_module.task
         if task.knowledge is not None:
-            task.bank.embeds.copy_(state["bank"])
-            task.knowledge.prototype_rows.copy_(state["prototype_rows"])
+            restore(task.bank.embeds, state["bank"], args)
+            restore(task.knowledge.prototype_rows, state["prototype_rows"], args)
         logger.info("resuming at epoch %d, batch %d", self._start_epoch + 1, self._start_batch)
 
     def _save_resume_point(self, epoch: int, batch: int) -> Path:
@@ -189,11 +192,14 @@ class FashionKLIPTrainer(Trainer):
         if self._start_batch == 0:
             self.model_module.task.refresh_prototypes()
 
+    def _epoch_end(self, epoch: int) -> int:
+        """How many batches of an epoch this run takes: fewer in the last one of a broken --epoch_num."""
+        return min(len(self._sampler), self._batches - epoch * len(self._sampler))
+
     def _train_epoch(self, epoch: int, signals: StopSignals) -> None:
-        left = self._batches - epoch * len(self._sampler)
         batch_number = self._start_batch
         for batch in iterate_batches(self._train_loader):
-            if batch_number >= left:
+            if batch_number >= self._epoch_end(epoch):
                 break
             self._step(batch_number, batch)
             batch_number += 1
@@ -202,20 +208,28 @@ class FashionKLIPTrainer(Trainer):
                 raise Interrupted(f"stopped; go on with --resume_from_checkpoint={prefix}")
 
     def _whole_step(self, batch_number: int) -> bool:
-        return batch_number % self.args.gradient_accumulation_steps == 0
+        """Whether an optimizer step ends before this batch: an epoch's last one may have fewer batches."""
+        at_end = batch_number >= self._epoch_end(self._current_epoch)
+        return at_end or batch_number % self.args.gradient_accumulation_steps == 0
+
+    def _batches_of_step(self, batch_number: int) -> int:
+        """How many batches accumulate in the optimizer step that this batch belongs to."""
+        accumulation = self.args.gradient_accumulation_steps
+        first = batch_number // accumulation * accumulation
+        return min(accumulation, self._epoch_end(self._current_epoch) - first)
 
     def _step(self, batch_number: int, batch: Batch) -> None:
         """Forward and backward of one batch; every `gradient_accumulation_steps` of them an optimizer step."""
-        started = time.perf_counter()
         label_ids = batch.pop("label_ids", None)
         last = self._whole_step(batch_number + 1)
         with self._synchronised(last), self.autocast_context_manager():
             losses = self.model_module.compute_loss(self._model(batch), label_ids)
-            self._scaler.scale(losses["loss"] / self.args.gradient_accumulation_steps).backward()
+            self._scaler.scale(losses["loss"] / self._batches_of_step(batch_number)).backward()
         if last:
             self.optimizer_step()
-        self.after_iter(batch_number, self._current_epoch, losses)
-        self._bar.advance(losses, len(batch["rows"]) * distributed.world_size(), time.perf_counter() - started)
+        told = {name: float(value.detach()) for name, value in losses.items()}
+        self._bar.advance(told["loss"], len(batch["rows"]) * distributed.world_size())
+        self.after_iter(batch_number, self._current_epoch, told)
 
     @contextlib.contextmanager
     def _synchronised(self, last: bool) -> Iterator[None]:
@@ -236,17 +250,16 @@ class FashionKLIPTrainer(Trainer):
         self._optimizer.zero_grad(set_to_none=True)
         self._global_step += 1
 
-    def after_iter(self, _step: int, _epoch: int, loss_dict: dict[str, Tensor]) -> None:
+    def after_iter(self, _step: int, _epoch: int, loss_dict: dict[str, float]) -> None:
         """Stop on a loss that is no number; log; refresh prototypes and save where a step count asks for it."""
         if not self._whole_step(_step + 1):
             return
-        losses = {name: float(value) for name, value in loss_dict.items()}
-        if not math.isfinite(losses["loss"]):
+        if not math.isfinite(loss_dict["loss"]):
             raise InputError(
-                f"the loss became {losses['loss']} at step {self._global_step}; lower --learning_rate (now "
+                f"the loss became {loss_dict['loss']} at step {self._global_step}; lower --learning_rate (now "
                 f"{self.args.learning_rate}) or drop --use_amp, and resume from the last checkpoint."
             )
-        self._log(losses)
+        self._log(loss_dict)
         refresh, save = self.model_module.task.config.refresh_steps, self.args.save_checkpoint_steps
         if refresh and self._global_step % refresh == 0:
             self.model_module.task.refresh_prototypes()
@@ -256,16 +269,19 @@ class FashionKLIPTrainer(Trainer):
 
     def after_epoch(self) -> None:
         """Evaluate, keep the best, leave a resume point at the next epoch's start."""
-        if self._current_epoch * len(self._sampler) + self._start_batch >= self._batches:
+        end = self._epoch_end(self._current_epoch)
+        if self._start_batch >= end:
             return
         self._evaluate_and_keep_best()
-        self._save_resume_point(self._current_epoch + 1, 0)
+        whole = end == len(self._sampler)
+        self._save_resume_point(self._current_epoch + whole, 0 if whole else end)
 
     def after_train(self) -> None:
         """Tell where everything is."""
         if self.args.is_master_node:
             self.tensorboard.close()
-            logger.info("best model in %s, mean recall %.2f", self.folder, self._best_score)
+            score = f"mean recall {self._best_score:.2f}" if math.isfinite(self._best_score) else "not evaluated"
+            logger.info("best model in %s, %s", self.folder, score)
 
     # ------------------------------------------------------------------------------------------------------- results
 
@@ -277,7 +293,8 @@ class FashionKLIPTrainer(Trainer):
             score = scores[0][1]
             self.evaluator.best_valid_score = max(self.evaluator.best_valid_score, score)
             self._log({f"eval/{name}": value for name, value in scores}, scalars=False)
-            self._bar.tell(f"epoch {self._current_epoch + 1}: mean recall {score:.2f} (best so far {self._best_score:.2f})")
+            best = max(score, self._best_score)
+            self._bar.tell(f"epoch {self._current_epoch + 1}: mean recall {score:.2f} (best so far {best:.2f})")
         if score > self._best_score or self.evaluator is None:
             self._best_score = score if self.evaluator is not None else float("-inf")
             self.save_checkpoint(save_best=True)
@@ -302,3 +319,17 @@ class FashionKLIPTrainer(Trainer):
             self.tensorboard.add_scalar(name, value, self._global_step)
         with (self.folder / "log" / HISTORY).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self._global_step, **values}) + "\n")
+
+
+def restore(target: Tensor, saved: Tensor | None, args: Namespace) -> None:
+    """Copy a tensor of a resume point into its place.
+
+    Raises:
+        InputError: the point was saved without a graph, or with another one.
+    """
+    if saved is None or saved.shape != target.shape:
+        raise InputError(
+            f"--resume_from_checkpoint={args.resume_from_checkpoint} was saved with another concept graph; give the "
+            "graph_dir and the graph settings that the run was started with."
+        )
+    target.copy_(saved)

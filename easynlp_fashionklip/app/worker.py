@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from easynlp_fashionklip import distributed
-from easynlp_fashionklip.app import checkpoints
 from easynlp_fashionklip.app.arguments import check, initialise, peek
 from easynlp_fashionklip.app.data import FashionKLIPDataset, open_pairs
 from easynlp_fashionklip.app.evaluator import FashionKLIPEvaluator
@@ -35,14 +34,17 @@ def main(argv: Sequence[str]) -> int:
     try:
         run(argv)
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
+        # Every process checks the same tables: the first to find the fault tells it.
+        if distributed.first_to_claim("error"):
+            sys.stderr.write(f"error: {error}\n")
         return EXIT_BAD_INPUT
     except Interrupted as stop:
         if distributed.rank() == 0:
             sys.stderr.write(f"{stop}\n")
         return EXIT_INTERRUPTED
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        if distributed.first_to_claim("interrupted"):
+            sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
     finally:
         sys.stdout.flush()
@@ -58,12 +60,12 @@ def run(argv: Sequence[str]) -> None:
     """
     flags = peek(argv)
     config = check(flags)
-    if flags.checkpoint_dir:
-        checkpoints.check_app(Path(flags.checkpoint_dir))
     distributed.initialise()
     args = initialise(argv, flags)
     logging.getLogger("transformers").setLevel(logging.WARNING)
-    args.data_threads = args.data_threads if "data_threads" in flags.given else config.data_workers
+    # Not args.data_threads: EasyNLP raises it to 5.
+    args.data_threads = config.data_workers if flags.data_threads is None else flags.data_threads
+    config = replace(config, data_workers=args.data_threads)
     args.sequence_length = args.sequence_length if "sequence_length" in flags.given else None
     {"train": train, "evaluate": evaluate, "predict": predict}[args.mode](args, config)
 
@@ -108,6 +110,7 @@ def train(args: Namespace, config: AppConfig) -> None:
     trainer = FashionKLIPTrainer(app, dataset, evaluator)
     trainer.train()
     if config.cva:
+        app.task.refresh_prototypes()
         save_graph(app.task, tables[0], config, str(folder))
 
 
@@ -154,7 +157,6 @@ def _checkpoint(args: Namespace, config: AppConfig) -> str:
     """The model to use: `--checkpoint_dir`, or without one the untrained `pretrain_model_name_or_path`."""
     if not args.checkpoint_dir:
         return config.pretrain_model_name_or_path
-    checkpoints.require_checkpoint(Path(args.checkpoint_dir))
     return str(args.checkpoint_dir)
 
 

@@ -1,0 +1,1 @@
+"""Retrieval protocols, scores and their report."""

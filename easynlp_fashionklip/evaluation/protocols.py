@@ -16,7 +16,7 @@ Relevance = Callable[[np.ndarray, int], np.ndarray]
 
 @dataclass(frozen=True)
 class PairKeys:
-    """Keys of N pairs: int64 (N,) of the product and of the text; equal keys mean the same product or identical text."""
+    """Keys of N pairs: int64 (N,) of product and text; equal keys mean the same product or identical text."""
 
     product: np.ndarray
     text: np.ndarray

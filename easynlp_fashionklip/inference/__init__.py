@@ -1,0 +1,1 @@
+"""Batched encoding of texts and pictures."""

@@ -1,0 +1,1 @@
+"""The training task: model, graph and losses together."""

@@ -52,7 +52,8 @@ class FrozenTextCache:
     def _store(self, keys: Tensor, outputs: Tensor) -> None:
         if len(self._known) == 0:
             capacity = min(self.num_keys, self.budget // (4 * outputs.shape[1]))
-            self._outputs, self._known = torch.zeros(capacity, outputs.shape[1]), torch.zeros(capacity, dtype=torch.bool)
+            self._outputs = torch.zeros(capacity, outputs.shape[1])
+            self._known = torch.zeros(capacity, dtype=torch.bool)
         inside = keys < len(self._known)
         self._outputs[keys[inside]] = outputs[inside]
         self._known[keys[inside]] = True

@@ -1,0 +1,317 @@
+"""CVA: value and gradient against double loops, and cases with known answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from easynlp_fashionklip.config import CvaVariant
+from easynlp_fashionklip.losses import ConceptBatch, ConceptVisualAlignmentLoss
+from easynlp_fashionklip.losses.cva import image_alignment, prototype_alignment, prototype_weights
+
+LEARNED: tuple[CvaVariant, ...] = ("prototype", "image", "both")
+OUT_OF_RANGE = 999  # what masked entries of `prototype_index` hold here: they must never be looked at
+
+
+@dataclass
+class Example:
+    """A batch in plain lists: what each text names, what is related, whose prototypes are which."""
+
+    images: Tensor
+    concepts: Tensor
+    prototypes: Tensor
+    named: list[list[int]]
+    relatives: set[tuple[int, int]]
+    own: list[list[int]]
+
+    def related(self, u: int, v: int) -> bool:
+        return u == v or (u, v) in self.relatives or (v, u) in self.relatives
+
+    def tensors(self) -> ConceptBatch:
+        size = len(self.concepts)
+        membership = torch.tensor([[u in named for u in range(size)] for named in self.named], dtype=torch.bool)
+        related = [[self.related(u, v) for v in range(size)] for u in range(size)]
+        width = max([len(own) for own in self.own], default=0) + 1
+        padded = [own + [OUT_OF_RANGE] * (width - len(own)) for own in self.own]
+        return ConceptBatch(
+            membership=membership.reshape(len(self.named), size),
+            related=torch.tensor(related, dtype=torch.bool).reshape(size, size),
+            prototype_embeds=self.prototypes,
+            prototype_index=torch.tensor(padded, dtype=torch.int64).reshape(size, width),
+            prototype_mask=torch.tensor(padded, dtype=torch.int64).reshape(size, width) != OUT_OF_RANGE,
+        )
+
+
+def unit(rows: int, dim: int, generator: torch.Generator) -> Tensor:
+    return F.normalize(torch.randn(rows, dim, generator=generator, dtype=torch.float64), dim=1)
+
+
+def example(seed: int) -> Example:
+    """Pairs without concepts, two alike, a concept without prototypes (4), shared prototypes (2, 5), relatives 0-1-3."""
+    generator = torch.Generator().manual_seed(seed)
+    named = [[0, 1, 2], [], [2], [0, 1, 2], [3, 4], [5], [4], [1, 3, 5]][: 5 + seed % 4]
+    own = [[0, 2, 5], [2, 3], [5, 1, 6, 7], [3], [], [8, 0, 4, 2]]
+    return Example(
+        images=unit(len(named), 4, generator).requires_grad_(),
+        concepts=unit(6, 4, generator).requires_grad_(),
+        prototypes=unit(9, 4, generator),
+        named=named,
+        relatives={(0, 1), (1, 3), (0, 3)} if seed % 2 else {(0, 1), (2, 5)},
+        own=own,
+    )
+
+
+def nll(query: Tensor, items: Tensor, scale: Tensor, right: int, candidates: list[int]) -> Tensor:
+    """-log softmax of item `right` among `candidates`."""
+    total = torch.stack([(scale * query.dot(items[j])).exp() for j in candidates]).sum()
+    return total.log() - scale * query.dot(items[right])
+
+
+def prototype_oracle(case: Example, scale: Tensor, top_k: int) -> Tensor:
+    elements = []
+    for i, named in enumerate(case.named):
+        for u in named:
+            if not case.own[u]:
+                continue
+            similar = sorted(((case.images[i].dot(case.prototypes[q]).item(), q) for q in case.own[u]), reverse=True)
+            nearest = similar[:top_k]
+            mass = sum(math.exp(scale.item() * value) for value, _ in nearest)
+            concepts = [v for v in range(len(case.concepts)) if v == u or not case.related(u, v)]
+            to_concept = torch.zeros((), dtype=torch.float64)
+            for value, q in nearest:
+                share = math.exp(scale.item() * value) / mass
+                to_concept = to_concept + share * nll(case.prototypes[q], case.concepts, scale, u, concepts)
+            candidates = []
+            for q in range(len(case.prototypes)):
+                owners = [v for v in range(len(case.own)) if q in case.own[v]]
+                if u in owners or not any(case.related(u, v) for v in owners):
+                    candidates.append(q)
+            right = [nll(case.concepts[u], case.prototypes, scale, q, candidates) for q in case.own[u]]
+            elements.append((to_concept + torch.stack(right).mean()) / 2)
+    return torch.stack(elements).mean()
+
+
+def image_oracle(case: Example, scale: Tensor) -> Tensor:
+    elements = []
+    for i, named in enumerate(case.named):
+        for u in named:
+            concepts = [
+                v for v in range(len(case.concepts)) if v == u or not (case.related(u, v) or v in case.named[i])
+            ]
+            to_concept = nll(case.images[i], case.concepts, scale, u, concepts)
+            pictures = []
+            for j in range(len(case.images)):
+                if u in case.named[j] or not any(case.related(u, v) for v in case.named[j]):
+                    pictures.append(j)
+            right = [nll(case.concepts[u], case.images, scale, j, pictures) for j in pictures if u in case.named[j]]
+            elements.append((to_concept + torch.stack(right).mean()) / 2)
+    return torch.stack(elements).mean()
+
+
+def oracle(case: Example, scale: Tensor, variant: CvaVariant, top_k: int) -> Tensor:
+    if variant == "prototype":
+        return prototype_oracle(case, scale, top_k)
+    if variant == "image":
+        return image_oracle(case, scale)
+    return (prototype_oracle(case, scale, top_k) + image_oracle(case, scale)) / 2
+
+
+def gradients(loss: Tensor, *inputs: Tensor) -> list[Tensor]:
+    """Zeros where the loss does not depend on an input."""
+    found = torch.autograd.grad(loss, inputs, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True)]
+
+
+@pytest.mark.parametrize("variant", LEARNED)
+@pytest.mark.parametrize("top_k", [1, 2, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_value_and_gradient_equal_the_double_loop(variant: CvaVariant, top_k: int, seed: int) -> None:
+    case = example(seed)
+    scale = torch.full((1,) if seed % 2 else (), 3.0 + 9 * seed, dtype=torch.float64, requires_grad=True)
+    loss = ConceptVisualAlignmentLoss(variant, top_k)(case.images, case.concepts, case.tensors(), scale)
+    expected = oracle(case, scale.squeeze(), variant, top_k)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-10)
+    inputs = (case.images, case.concepts, scale)
+    for got, wanted in zip(gradients(loss, *inputs), gradients(expected, *inputs), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-10)
+
+
+def orthogonal(relatives: set[tuple[int, int]]) -> Example:
+    """Two pairs, two concepts, two prototypes: everything of number i is the basis vector i."""
+    basis = torch.eye(2, dtype=torch.float64)
+    return Example(basis.clone(), basis.clone(), basis, [[0], [1]], relatives, [[0], [1]])
+
+
+@pytest.mark.parametrize("variant", LEARNED)
+def test_two_unrelated_concepts_at_right_angles_have_a_known_loss(variant: CvaVariant) -> None:
+    case = orthogonal(set())
+    scale = torch.tensor(2.0, dtype=torch.float64)
+    loss = ConceptVisualAlignmentLoss(variant)(case.images, case.concepts, case.tensors(), scale)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(-2)), abs=1e-12)
+
+
+@pytest.mark.parametrize("variant", LEARNED)
+def test_two_related_concepts_have_nothing_to_tell_apart(variant: CvaVariant) -> None:
+    case = orthogonal({(0, 1)})
+    concepts = case.concepts.requires_grad_()
+    loss = ConceptVisualAlignmentLoss(variant)(case.images, concepts, case.tensors(), torch.tensor(2.0).double())
+    assert loss.item() == pytest.approx(0.0, abs=1e-12)
+    assert gradients(loss, concepts)[0].abs().max().item() < 1e-12
+
+
+@pytest.mark.parametrize("variant", LEARNED)
+def test_an_ancestor_is_never_a_negative(variant: CvaVariant) -> None:
+    """Concept 1 (t-shirt, an ancestor of 0) is in the batch, but no text names it: its embedding must not matter."""
+    case = replace(example(1), named=[[0], [2], [5], [0, 2]])
+    case.images = case.images.detach()[:4]
+    loss = ConceptVisualAlignmentLoss(variant)
+    scale = torch.tensor(8.0, dtype=torch.float64)
+    without_negatives_of_2_and_5 = replace(case, relatives=case.relatives | {(1, 2), (1, 5)})
+    before = loss(case.images, case.concepts, without_negatives_of_2_and_5.tensors(), scale)
+    changed = case.concepts.detach().clone()
+    changed[1] = case.images[0]  # as near to picture 0 as can be
+    after = loss(case.images, changed, without_negatives_of_2_and_5.tensors(), scale)
+    assert after.item() == pytest.approx(before.item(), abs=1e-12)
+    # an unrelated concept in its place does matter
+    unrelated = replace(case, relatives=set())
+    values = [loss(case.images, x, unrelated.tensors(), scale).item() for x in (case.concepts, changed)]
+    assert abs(values[0] - values[1]) > 1e-3
+
+
+def test_an_ancestors_prototypes_are_never_negatives() -> None:
+    """Per element: (0, u=0) must not see prototype 3, which stands for 1 and 3, relatives of 0, alone."""
+    case = example(1)
+    element = torch.tensor([[0, 0]])
+    scale = torch.tensor(8.0, dtype=torch.float64)
+    prototypes = case.prototypes.clone().requires_grad_()
+    batch = replace(case.tensors(), prototype_embeds=prototypes)
+    loss = prototype_alignment(case.images, case.concepts, batch, element, scale, 5).sum()
+    gradient = gradients(loss, prototypes)[0].abs().sum(dim=1)
+    assert gradient[3].item() == 0.0
+    assert (gradient[[0, 2, 5, 1, 8]] > 0).all()  # its own, and those of unrelated concepts
+
+
+def test_a_picture_of_a_relative_is_neither_right_nor_wrong() -> None:
+    """Variant `image`: (0, u=0) must not see pictures 4 and 7, whose texts name only relatives of 0; nor concepts 1, 2."""
+    case = example(3)
+    assert case.named[4] == [3, 4]
+    assert case.named[7] == [1, 3, 5]
+    scale = torch.tensor(8.0, dtype=torch.float64)
+    loss = image_alignment(case.images, case.concepts, case.tensors(), torch.tensor([[0, 0]]), scale).sum()
+    by_picture, by_concept = (g.abs().sum(dim=1) for g in gradients(loss, case.images, case.concepts))
+    assert (by_picture[[4, 7]] == 0).all()
+    assert (by_picture[[0, 1, 2, 3, 5, 6]] > 0).all()
+    assert (by_concept[[1, 2, 3]] == 0).all()  # 2 is named by text 0 as well: true of picture 0
+    assert (by_concept[[0, 4, 5]] > 0).all()
+
+
+@pytest.mark.parametrize("variant", LEARNED)
+@pytest.mark.parametrize("known", [0, 6])
+def test_a_batch_without_concepts_is_zero_with_zero_gradient(variant: CvaVariant, known: int) -> None:
+    """Both when no concept is in the batch at all and when none is named."""
+    case = example(0)
+    empty = Example(
+        case.images, case.concepts[:known], case.prototypes, [[] for _ in case.named], set(), case.own[:known]
+    )
+    scale = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
+    loss = ConceptVisualAlignmentLoss(variant)(empty.images, empty.concepts, empty.tensors(), scale)
+    assert loss.item() == 0.0
+    assert loss.requires_grad  # so that `backward` works on every process
+    for gradient in gradients(loss, case.images, case.concepts, scale):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("width", [0, 3])
+def test_a_batch_without_any_prototype_is_zero(width: int) -> None:
+    """As before the first refresh: Q = 0, whatever the masked index holds."""
+    case = example(0)
+    batch = replace(
+        case.tensors(),
+        prototype_embeds=torch.zeros(0, 4, dtype=torch.float64),
+        prototype_index=torch.zeros(6, width, dtype=torch.int64),
+        prototype_mask=torch.zeros(6, width, dtype=torch.bool),
+    )
+    scale = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
+    loss = ConceptVisualAlignmentLoss("prototype")(case.images, case.concepts, batch, scale)
+    assert loss.item() == 0.0
+    for gradient in gradients(loss, case.images, case.concepts, scale):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+    both = ConceptVisualAlignmentLoss("both")(case.images, case.concepts, batch, scale)
+    assert both.item() == pytest.approx(image_oracle(case, scale).item() / 2, abs=1e-10)
+
+
+def test_a_pair_without_concepts_contributes_nothing() -> None:
+    case = example(0)
+    scale = torch.tensor(5.0, dtype=torch.float64)
+    loss = ConceptVisualAlignmentLoss("prototype")
+    more = replace(case, images=torch.cat([case.images, case.images[:2]]), named=[*case.named, [], []])
+    assert loss(more.images, more.concepts, more.tensors(), scale).item() == pytest.approx(
+        loss(case.images, case.concepts, case.tensors(), scale).item(), abs=1e-12
+    )
+
+
+def test_missing_concepts_are_masked_not_zero_vectors() -> None:
+    """Naming a concept without prototypes adds no element: the mean is over the others."""
+    case = example(0)
+    scale = torch.tensor(5.0, dtype=torch.float64)
+    loss = ConceptVisualAlignmentLoss("prototype")
+    without = replace(case, named=[[u for u in named if u != 4] for named in case.named])
+    assert without.named != case.named
+    assert loss(case.images, case.concepts, case.tensors(), scale).item() == pytest.approx(
+        loss(case.images, case.concepts, without.tensors(), scale).item(), abs=1e-12
+    )
+
+
+def test_fewer_prototypes_than_k() -> None:
+    case = example(2)
+    scale = torch.tensor(5.0, dtype=torch.float64)
+    values = [
+        ConceptVisualAlignmentLoss("prototype", k)(case.images, case.concepts, case.tensors(), scale).item()
+        for k in (4, 50)
+    ]
+    assert values[0] == values[1]
+
+
+def test_prototype_weights_are_a_softmax_over_the_nearest_k() -> None:
+    """Similarities 0.6, 0.8, 0 of picture 0 to prototypes 0, 1, 2 of concept 0; concept 1 has none."""
+    images = torch.tensor([[0.6, 0.8, 0.0]], dtype=torch.float64)
+    case = Example(
+        images, torch.zeros(2, 3, dtype=torch.float64), torch.eye(3).double(), [[0, 1]], set(), [[0, 1, 2], []]
+    )
+    elements, scale = torch.tensor([[0, 0], [0, 1]]), torch.tensor(10.0, dtype=torch.float64)
+    weights = prototype_weights(images, case.tensors(), elements, scale, 2)
+    near, far = 1 / (1 + math.exp(-2)), math.exp(-2) / (1 + math.exp(-2))
+    expected = torch.tensor([[far, near, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    assert torch.allclose(weights, expected, atol=1e-12)
+
+
+def test_variant_prototype_teaches_the_text_encoder_alone_and_variant_image_both() -> None:
+    """In the release CVA reaches only the text encoder; variant `image` is there for the image encoder to learn too."""
+    case = example(3)
+    scale = torch.tensor(5.0, dtype=torch.float64)
+    for variant, reaches_images in (("prototype", False), ("image", True), ("both", True)):
+        loss = ConceptVisualAlignmentLoss(variant)(case.images, case.concepts, case.tensors(), scale)  # type: ignore[arg-type]
+        images, concepts = gradients(loss, case.images, case.concepts)
+        assert bool((images != 0).any()) is reaches_images
+        assert (concepts != 0).any()
+
+
+def test_single_precision_at_the_largest_scale_is_finite_and_near() -> None:
+    case = example(3)
+    scale = torch.tensor(100.0, dtype=torch.float64)
+    expected = oracle(case, scale, "both", 5)
+    batch = replace(case.tensors(), prototype_embeds=case.prototypes.float())
+    loss = ConceptVisualAlignmentLoss("both")(case.images.float(), case.concepts.float(), batch, scale.float())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("variant", "top_k"), [("images", 5), ("prototype", 0)])
+def test_a_wrong_setting_is_refused(variant: str, top_k: int) -> None:
+    with pytest.raises(ValueError, match=f"variant='{variant}'.*top_k={top_k}"):
+        ConceptVisualAlignmentLoss(variant, top_k)  # type: ignore[arg-type]

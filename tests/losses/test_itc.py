@@ -1,0 +1,106 @@
+"""ITC: value and gradient against a double loop, and cases with known answers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from easynlp_fashionklip.losses import ImageTextContrastiveLoss
+from easynlp_fashionklip.losses.itc import positive_pairs
+
+CPU = torch.device("cpu")
+itc_loss = ImageTextContrastiveLoss()
+
+
+def unit(rows: int, dim: int, generator: torch.Generator) -> Tensor:
+    return F.normalize(torch.randn(rows, dim, generator=generator, dtype=torch.float64), dim=1).requires_grad_()
+
+
+def one_direction(queries: Tensor, items: Tensor, scale: Tensor, positives: list[list[int]]) -> Tensor:
+    """The mean over queries of the mean over positives of -log softmax, entry by entry."""
+    losses = []
+    for i in range(len(queries)):
+        total = torch.stack([(scale * queries[i].dot(items[j])).exp() for j in range(len(items))]).sum()
+        nll = [total.log() - scale * queries[i].dot(items[j]) for j in positives[i]]
+        losses.append(torch.stack(nll).mean())
+    return torch.stack(losses).mean()
+
+
+def oracle(
+    images: Tensor, texts: Tensor, scale: Tensor, products: list[int] | None, captions: list[int] | None
+) -> Tensor:
+    size = len(images)
+    positives: list[list[int]] = [[] for _ in range(size)]
+    for i in range(size):
+        for j in range(size):
+            same_product = products is not None and products[i] == products[j]
+            same_caption = captions is not None and captions[i] == captions[j]
+            if i == j or same_product or same_caption:
+                positives[i].append(j)
+    return (one_direction(images, texts, scale, positives) + one_direction(texts, images, scale, positives)) / 2
+
+
+KEYS = {
+    "none": (None, None),
+    "products": ([1, 2, 1, 3, 1, 4, 2], None),
+    "texts": (None, [9, 9, 8, 7, 6, 5, 4]),
+    # 0-1 share a product, 1-2 a text: 0 and 2 share neither and stay negatives
+    "both": ([1, 1, 2, 3, 4, 5, 3], [9, 8, 8, 7, -6, 5, -6]),
+    "all one": ([5] * 7, [3] * 7),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("scale_shape", [(), (1,)])
+def test_value_and_gradient_equal_the_double_loop(name: str, scale_shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(len(name))
+    images, texts = unit(7, 5, generator), unit(7, 5, generator)
+    scale = torch.full(scale_shape, 6.5, dtype=torch.float64, requires_grad=True)
+    products, captions = KEYS[name]
+    tensors = [None if keys is None else torch.tensor(keys) for keys in (products, captions)]
+    loss = itc_loss(images, texts, scale, *tensors)
+    expected = oracle(images, texts, scale.squeeze(), products, captions)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-10)
+    inputs = (images, texts, scale)
+    for got, wanted in zip(torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-10)
+
+
+def test_without_duplicates_it_is_clips_cross_entropy() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images, texts = unit(6, 4, generator), unit(6, 4, generator)
+    logits = 14.0 * images @ texts.T
+    clip = (F.cross_entropy(logits, torch.arange(6)) + F.cross_entropy(logits.T, torch.arange(6))) / 2
+    distinct = torch.arange(6)
+    scale = torch.tensor(14.0, dtype=torch.float64)
+    assert itc_loss(images, texts, scale, distinct, distinct + 100).item() == pytest.approx(clip.item(), abs=1e-12)
+
+
+def test_orthogonal_pairs_have_a_known_loss() -> None:
+    basis = torch.eye(4, dtype=torch.float64)
+    loss = itc_loss(basis, basis, torch.tensor(2.0, dtype=torch.float64))
+    assert loss.item() == pytest.approx(math.log(1 + 3 * math.exp(-2)), abs=1e-12)
+
+
+def test_a_batch_of_one_and_a_batch_of_duplicates_at_their_best() -> None:
+    one = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    scale = torch.tensor(10.0, dtype=torch.float64)
+    assert itc_loss(one, one, scale).item() == 0.0
+    # Two pairs of one product with equal embeddings: both texts are right, so an even softmax has the entropy log 2 and no
+    # gradient; as negatives they would push each other away.
+    pair = one.repeat(2, 1).requires_grad_()
+    loss = itc_loss(pair, one.repeat(2, 1), scale, torch.tensor([7, 7]))
+    (gradient,) = torch.autograd.grad(loss, pair)
+    assert loss.item() == pytest.approx(math.log(2), abs=1e-12)
+    assert gradient.abs().max().item() < 1e-12
+
+
+def test_positive_pairs_are_symmetric_and_keep_the_diagonal() -> None:
+    positives = positive_pairs(torch.tensor([1, 2, 1]), torch.tensor([5, 6, 6]), 3, CPU)
+    assert positives.tolist() == [[True, False, True], [False, True, True], [True, True, True]]
+    assert torch.equal(positive_pairs(None, None, 2, CPU), torch.eye(2, dtype=torch.bool))

@@ -1,0 +1,215 @@
+"""Two processes over gloo equal one; everything is a no-op with a single process.
+
+The file is also the program of those processes: `python test_distributed.py FOLDER` writes FOLDER/RANK.pt.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import easynlp_fashionklip
+from easynlp_fashionklip import distributed
+from easynlp_fashionklip.losses import ConceptBatch, ConceptVisualAlignmentLoss, ImageTextContrastiveLoss, total_loss
+
+WORLD = 2
+PAIRS, CONCEPTS, PROTOTYPES = 6, 5, 7
+SEED = 20
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(SEED + seed), dtype=torch.float64)
+
+
+def concept_batch() -> ConceptBatch:
+    membership = torch.zeros(PAIRS, CONCEPTS, dtype=torch.bool)
+    for pair, named in enumerate([[0, 1], [], [2], [3, 4], [0], [2, 3]]):
+        membership[pair, named] = True
+    related = torch.eye(CONCEPTS, dtype=torch.bool)
+    related[0, 1] = related[1, 0] = True
+    return ConceptBatch(
+        membership=membership,
+        related=related,
+        prototype_embeds=F.normalize(random(PROTOTYPES, 4, seed=1), dim=1),
+        prototype_index=torch.tensor([[0, 1, 2], [1, 3, 0], [4, 5, 6], [6, 2, 0], [0, 0, 0]]),
+        prototype_mask=torch.tensor([[1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=torch.bool),
+        slots=torch.tensor([[0, 1], [-1, -1], [2, -1], [3, 4], [0, -1], [2, 3]]),
+    )
+
+
+def share(rows: Tensor) -> Tensor:
+    """This process's rows; the last share is padded, as all must be equally long."""
+    size = -(-len(rows) // distributed.world_size())
+    padded = torch.cat([rows, rows[: size * distributed.world_size() - len(rows)]])
+    return padded[distributed.rank() * size : (distributed.rank() + 1) * size]
+
+
+def loss_and_gradients(variant: str) -> list[Tensor]:
+    """ITC + CVA over the global batch, and its gradient in two encoders and the scale, as DDP would average it."""
+    images_encoder = random(5, 4, seed=2).requires_grad_()
+    text_encoder = random(5, 4, seed=3).requires_grad_()
+    log_scale = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
+    embeds = []
+    for rows, encoder in (
+        (random(PAIRS, 5, seed=4), images_encoder),
+        (random(PAIRS, 5, seed=5), text_encoder),
+        (random(CONCEPTS, 5, seed=6), text_encoder),
+    ):
+        local = F.normalize(share(rows) @ encoder, dim=1)
+        embeds.append(distributed.gather_with_grad(local)[: len(rows)])
+    images, texts, concepts = embeds
+    products = distributed.gather(share(torch.tensor([1, 2, 3, 1, 5, 6])))
+    batch = concept_batch()
+    assert torch.equal(distributed.gather(share(batch.membership)), batch.membership)
+    itc = ImageTextContrastiveLoss()(images, texts, log_scale.exp(), products)
+    cva = ConceptVisualAlignmentLoss(variant, 2)(images, concepts, batch, log_scale.exp())  # type: ignore[arg-type]
+    loss = total_loss(itc, cva, 0.3)
+    gradients = [g.clone() for g in torch.autograd.grad(loss, (images_encoder, text_encoder, log_scale))]
+    if distributed.is_distributed():
+        for gradient in gradients:
+            torch.distributed.all_reduce(gradient)
+            gradient /= distributed.world_size()
+    return [loss.detach(), *gradients]
+
+
+def shared_gradient() -> list[Tensor]:
+    """Two gathered tensors whose sum hands the same gradient tensor to both."""
+    one = torch.full((2, 3), 1.0 + distributed.rank(), requires_grad=True)
+    other = torch.full((2, 3), 5.0, requires_grad=True)
+    both = distributed.gather_with_grad(one) + distributed.gather_with_grad(other)
+    weights = torch.arange(1.0, both.numel() + 1).reshape(both.shape)
+    return list(torch.autograd.grad((both * weights).sum(), (one, other)))
+
+
+def primitives() -> dict[str, Any]:
+    rank = distributed.rank()
+    return {
+        "rank": rank,
+        "world_size": distributed.world_size(),
+        "is_distributed": distributed.is_distributed(),
+        "gathered": distributed.gather(torch.tensor([[rank, 10 * rank]])).tolist(),
+        "empty": tuple(distributed.gather_with_grad(torch.zeros(0, 4)).shape),
+        "objects": distributed.gather_objects({"rank": rank, "values": list(range(rank))}),
+        "broadcast": distributed.broadcast_object(["from", rank]),
+        "any": [distributed.any_rank(flag) for flag in (False, rank == 0, rank == distributed.world_size() - 1, True)],
+    }
+
+
+def worker(folder: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.initialise()
+    distributed.initialise()  # a second call changes nothing
+    result = {variant: loss_and_gradients(variant) for variant in ("both", "paper")}
+    torch.save({**result, "shared": shared_gradient(), "primitives": primitives()}, folder / f"{distributed.rank()}.pt")
+    distributed.barrier()
+    distributed.finish()
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes found."""
+    folder = tmp_path_factory.mktemp("ranks")
+    root = Path(easynlp_fashionklip.__file__).parents[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+        "CUDA_VISIBLE_DEVICES": "",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": str(WORLD),
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(folder)],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(WORLD)
+    ]
+    try:
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * WORLD, "\n".join(errors)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
+
+
+@pytest.mark.parametrize("variant", ["both", "paper"])
+def test_two_processes_equal_one_in_loss_and_gradient(ranks: list[dict[str, Any]], variant: str) -> None:
+    expected = loss_and_gradients(variant)
+    assert all(gradient.abs().max() > 1e-3 for gradient in expected[1:])
+    for rank in range(WORLD):
+        for got, wanted in zip(ranks[rank][variant], expected, strict=True):
+            assert torch.allclose(got, wanted, rtol=0, atol=1e-10)
+
+
+def test_gathering_does_not_write_into_a_gradient_that_others_share(ranks: list[dict[str, Any]]) -> None:
+    """Each rank's rows get the sum over the ranks (here both have the same weights), for both tensors alike."""
+    weights = torch.arange(1.0, 13.0).reshape(4, 3)
+    for rank in range(WORLD):
+        for gradient in ranks[rank]["shared"]:
+            assert torch.equal(gradient, WORLD * weights[2 * rank : 2 * rank + 2])
+
+
+def test_primitives_of_two_processes(ranks: list[dict[str, Any]]) -> None:
+    for rank in range(WORLD):
+        assert ranks[rank]["primitives"] == {
+            "rank": rank,
+            "world_size": 2,
+            "is_distributed": True,
+            "gathered": [[0, 0], [1, 10]],
+            "empty": (0, 4),
+            "objects": [{"rank": 0, "values": []}, {"rank": 1, "values": [0]}],
+            "broadcast": ["from", 0],
+            "any": [False, True, True, True],
+        }
+
+
+def test_a_single_process_needs_no_group() -> None:
+    assert primitives() == {
+        "rank": 0,
+        "world_size": 1,
+        "is_distributed": False,
+        "gathered": [[0, 0]],
+        "empty": (0, 4),
+        "objects": [{"rank": 0, "values": []}],
+        "broadcast": ["from", 0],
+        "any": [False, True, True, True],
+    }
+    distributed.barrier()
+    distributed.finish()
+
+
+def test_gathering_is_the_identity_with_a_single_process() -> None:
+    local = torch.ones(2, 3, requires_grad=True)
+    assert distributed.gather_with_grad(local) is local
+    assert distributed.gather(local) is local
+
+
+def test_the_device_is_the_cpu_or_this_process_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert distributed.local_device() == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert distributed.local_device() == torch.device("cuda", 3)
+
+
+if __name__ == "__main__":
+    worker(Path(sys.argv[1]))

@@ -22,7 +22,25 @@ def easynlp_main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--app_name")
     if parser.parse_known_args(argv)[0].app_name != APP_NAME:
         return _delegate()
+    if {"-h", "--help"} & set(argv):
+        sys.stdout.write(_app_help())
+        return 0
     return _guarded(lambda: _launch(argv))
+
+
+def _app_help() -> str:
+    from easynlp_fashionklip.config import known_parameters
+
+    return (
+        "usage: easynlp --app_name=fashionklip --mode=train|evaluate|predict --tables=FILE[,VALIDATION] "
+        "--first_sequence=TEXT_COLUMN\n       --second_sequence=PICTURE_COLUMN --checkpoint_dir=DIR "
+        "--user_defined_parameters='KEY=VALUE ...' [EasyNLP's flags]\n\n"
+        "EasyNLP's flags that matter here: --outputs, --output_schema, --append_cols (predict); --input_schema, "
+        "--skip_first_line (TSV);\n  --learning_rate, --epoch_num, --micro_batch_size, --gradient_accumulation_steps, "
+        "--warmup_proportion, --weight_decay,\n  --max_grad_norm, --use_amp, --random_seed, --sequence_length, "
+        "--data_threads, --save_checkpoint_steps, --save_all_checkpoints,\n  --resume_from_checkpoint, --worker_gpu, "
+        "--worker_cpu, --worker_count.\n\nKeys of --user_defined_parameters:\n" + known_parameters() + "\n"
+    )
 
 
 def _launch(argv: Sequence[str]) -> int:
@@ -33,7 +51,7 @@ def _launch(argv: Sequence[str]) -> int:
 
 def _delegate() -> int:
     try:
-        from easynlp.cli import main
+        from easynlp_fashionklip.app.stock import main
     except ModuleNotFoundError as error:
         sys.stderr.write(f"error: EasyNLP cannot be imported ({error}); pip install --no-deps pai-easynlp==0.0.3\n")
         return EXIT_BAD_INPUT

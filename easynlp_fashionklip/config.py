@@ -83,6 +83,14 @@ class AppConfig:
                 )
 
 
+def known_parameters() -> str:
+    """One line for each key of `--user_defined_parameters`: name, default, meaning."""
+    return "\n".join(
+        f"  {f.name:28} {f.metadata['help']}" + (f" (default: {f.default})" if f.default != "" else "")
+        for f in fields(AppConfig)
+    )
+
+
 def split_parameters(text: str | None) -> dict[str, str]:
     """`'a=1 b="two words"'` -> `{"a": "1", "b": "two words"}`; shell quoting, the first `=` separates."""
     try:

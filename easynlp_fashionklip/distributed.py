@@ -20,7 +20,7 @@ def is_distributed() -> bool:
 
 
 def rank() -> int:
-    """This process's number, 0 when single."""
+    """The number of this process, 0 when single."""
     return dist.get_rank() if is_distributed() else 0
 
 
@@ -77,8 +77,9 @@ def gather(local: Tensor) -> Tensor:
     """Concatenate every rank's tensor along dimension 0, in rank order, without gradient; equal shapes needed."""
     if not is_distributed():
         return local
+    local = local.contiguous()  # before `empty_like`, which keeps strides: nccl wants both contiguous
     parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.contiguous())
+    dist.all_gather(parts, local)
     return torch.cat(parts)
 
 

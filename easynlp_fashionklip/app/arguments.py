@@ -15,6 +15,16 @@ from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.errors import InputError
 
 MODES = ("train", "evaluate", "predict")
+_TEXT_FLAGS = (
+    "app_name",
+    "tables",
+    "user_defined_parameters",
+    "checkpoint_dir",
+    "outputs",
+    "first_sequence",
+    "second_sequence",
+    "resume_from_checkpoint",
+)
 
 
 class _Peek(argparse.ArgumentParser):
@@ -28,11 +38,10 @@ def peek(argv: Sequence[str]) -> Namespace:
     `given` lists the option names on the command line.
     """
     parser = _Peek(add_help=False, allow_abbrev=False)
-    for name in ("resume_from_checkpoint", "app_name", "tables", "user_defined_parameters", "checkpoint_dir", "outputs", "first_sequence"):
+    for name in _TEXT_FLAGS:
         parser.add_argument(f"--{name}")
     parser.add_argument("--checkpoint_path", dest="checkpoint_dir")
     parser.add_argument("--mode", default="train")
-    parser.add_argument("--second_sequence")
     parser.add_argument("--random_seed", type=int, default=1234)
     parser.add_argument("--data_threads", type=int)
     for name in ("worker_count", "worker_gpu", "worker_cpu"):

@@ -9,7 +9,7 @@ RATIO_FACTOR = 5.0
 
 
 def balance_weight(itc: Tensor, cva: Tensor, w_max: float) -> Tensor:
-    """w = 1 / (5 r) with r = L_cva / L_itc, detached, clamped to [0, w_max]; 0 where there is no CVA loss.
+    """Weight w = 1 / (5 r) with r = L_cva / L_itc, detached, clamped to [0, w_max]; 0 where there is no CVA loss.
 
     Unclamped (as in the release) w exceeds 1, and ITC's weight goes negative, as soon as L_cva < L_itc / 5.
 

@@ -54,7 +54,10 @@ def prototype_weights(image_embeds: Tensor, batch: ConceptBatch, elements: Tenso
 
     Args:
         image_embeds: (B, d).
+        batch: the graph's knowledge of the batch.
         elements: int64 (E, 2), rows (i, u).
+        scale: inverse temperature.
+        top_k: K.
 
     Returns:
         (E, M) without gradient, rows summing to 1, or zeros for a concept without prototypes.
@@ -74,6 +77,7 @@ def prototype_to_concept_nll(logits: Tensor, batch: ConceptBatch) -> Tensor:
 
     Args:
         logits: (Q, U), scaled similarities.
+        batch: the graph's knowledge of the batch.
 
     Returns:
         (U, M), 0 where masked.

@@ -21,6 +21,8 @@ def positive_pairs(
     Args:
         product_keys: int64 (B,) hashes of the product ids, or None.
         text_keys: int64 (B,) hashes of the texts, or None.
+        batch_size: B.
+        device: where the result lies.
 
     Returns:
         bool (B, B), symmetric, true on the diagonal.

@@ -52,7 +52,7 @@ def unit(rows: int, dim: int, generator: torch.Generator) -> Tensor:
 
 
 def example(seed: int) -> Example:
-    """Pairs without concepts, two alike, a concept without prototypes (4), shared prototypes (2, 5), relatives 0-1-3."""
+    """Pairs without concepts, two alike, a concept without prototypes (4), shared prototypes, relatives."""
     generator = torch.Generator().manual_seed(seed)
     named = [[0, 1, 2], [], [2], [0, 1, 2], [3, 4], [5], [4], [1, 3, 5]][: 5 + seed % 4]
     own = [[0, 2, 5], [2, 3], [5, 1, 6, 7], [3], [], [8, 0, 4, 2]]
@@ -198,7 +198,7 @@ def test_an_ancestors_prototypes_are_never_negatives() -> None:
 
 
 def test_a_picture_of_a_relative_is_neither_right_nor_wrong() -> None:
-    """Variant `image`: (0, u=0) must not see pictures 4 and 7, whose texts name only relatives of 0; nor concepts 1, 2."""
+    """`image`: (0, u=0) must not see pictures 4 and 7, which show only relatives of 0; nor concepts 1, 2 and 3."""
     case = example(3)
     assert case.named[4] == [3, 4]
     assert case.named[7] == [1, 3, 5]

@@ -91,8 +91,8 @@ def test_a_batch_of_one_and_a_batch_of_duplicates_at_their_best() -> None:
     one = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     scale = torch.tensor(10.0, dtype=torch.float64)
     assert itc_loss(one, one, scale).item() == 0.0
-    # Two pairs of one product with equal embeddings: both texts are right, so an even softmax has the entropy log 2 and no
-    # gradient; as negatives they would push each other away.
+    # Two pairs of one product with equal embeddings: both texts are right, so an even softmax has the entropy log 2
+    # and no gradient; as negatives they would push each other away.
     pair = one.repeat(2, 1).requires_grad_()
     loss = itc_loss(pair, one.repeat(2, 1), scale, torch.tensor([7, 7]))
     (gradient,) = torch.autograd.grad(loss, pair)

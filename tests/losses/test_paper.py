@@ -107,9 +107,7 @@ def test_fewer_prototypes_than_k_across_the_batch_make_no_nan() -> None:
     slots = [[0], [1], [2], [3], [4]]
     loss = ConceptVisualAlignmentLoss("paper", 3)
     short = batch_of(slots, [rows[:2] for rows in OWN], prototypes)
-    padded = replace(
-        batch_of(slots, OWN, prototypes), prototype_mask=torch.tensor([[True, True, False]]).expand(5, 3)
-    )
+    padded = replace(batch_of(slots, OWN, prototypes), prototype_mask=torch.tensor([[True, True, False]]).expand(5, 3))
     value = loss(images, concepts, padded, scale)
     assert value.item() == pytest.approx(loss(images, concepts, short, scale).item(), abs=1e-12)
     assert all(g.isfinite().all() for g in torch.autograd.grad(value, (concepts, scale)))
@@ -118,12 +116,11 @@ def test_fewer_prototypes_than_k_across_the_batch_make_no_nan() -> None:
 @pytest.mark.parametrize("missing", ["slots filled", "slots", "concepts", "prototypes"])
 def test_nothing_to_compare_is_zero_with_zero_gradient(missing: str) -> None:
     images, concepts, prototypes, scale = learning_case()
-    batch = batch_of([[0, 1], [1, 2], [2, 3], [3, 4], [4, 0]], OWN, prototypes)
-    assert batch.slots is not None
+    batch = batch_of(SLOTS["full"], OWN, prototypes)
     if missing == "slots filled":
-        batch = replace(batch, slots=torch.full_like(batch.slots, -1))
+        batch = replace(batch, slots=torch.full((5, 2), -1))
     elif missing == "slots":
-        batch = replace(batch, slots=batch.slots[:, :0])
+        batch = replace(batch, slots=torch.zeros(5, 0, dtype=torch.int64))
     elif missing == "concepts":
         concepts = concepts.detach()[:0].requires_grad_()
     else:
@@ -135,13 +132,13 @@ def test_nothing_to_compare_is_zero_with_zero_gradient(missing: str) -> None:
 
 
 def test_similarities_are_class_weights_in_variant_paper_only() -> None:
-    """With one prototype per concept its weight is 1, wherever the picture is; `paper` weighs the pair by the picture."""
+    """One prototype per concept has weight 1, wherever the picture is; `paper` weighs the pair by the picture."""
     images, concepts, prototypes, scale = learning_case()
     batch = batch_of([[0], [1], [2], [3], [4]], [rows[:1] for rows in OWN], prototypes)
     moved = images.clone()
     moved[0] = prototypes[0]
     values = {
-        variant: [ConceptVisualAlignmentLoss(variant)(x, concepts, batch, scale).item() for x in (images, moved)]  # type: ignore[arg-type]
+        variant: [ConceptVisualAlignmentLoss(variant)(x, concepts, batch, scale).item() for x in (images, moved)]
         for variant in ("prototype", "paper")
     }
     assert values["prototype"][0] == values["prototype"][1]
@@ -159,5 +156,5 @@ def test_pairs_naming_the_same_concept_are_negatives_in_variant_paper_only() -> 
 def test_it_needs_slots() -> None:
     images, concepts, prototypes, scale = learning_case()
     batch = replace(batch_of([[0]], OWN, prototypes), slots=None)
-    with pytest.raises(ValueError, match="needs ConceptBatch.slots"):
+    with pytest.raises(ValueError, match="needs ConceptBatch"):
         ConceptVisualAlignmentLoss("paper")(images[:1], concepts, batch, scale)

@@ -51,8 +51,8 @@ class AppConfig:
     refresh_steps: int = field(default=0, metadata={"help": "re-rank the prototypes every n steps; 0 is every epoch"})
 
     cva: bool = field(default=True, metadata={"help": "train with concept-visual alignment beside ITC"})
-    cva_variant: CvaVariant = field(default="prototype", metadata={"help": "what the concepts are aligned with"})
-    cva_weight: float = field(default=-1.0, metadata={"help": "fixed w in (1-w) ITC + w CVA; -1 balances by the ratio"})
+    cva_variant: CvaVariant = field(default="image", metadata={"help": "what the concepts are aligned with"})
+    cva_weight: float = field(default=0.2, metadata={"help": "w in (1-w) ITC + w CVA; -1: the paper's balance by loss ratio"})
     cva_weight_max: float = field(default=0.5, metadata={"help": "largest w when balanced"})
     cva_prototypes: int = field(default=5, metadata={"help": "K prototypes of a concept nearest to the picture"})
 

@@ -121,6 +121,16 @@ def any_rank(flag: bool) -> bool:
     return bool(box.item())
 
 
+def is_claimed(name: str) -> bool:
+    """Whether any rank has claimed a name; False too when that cannot be known any more."""
+    if not is_distributed():
+        return False
+    try:
+        return bool(dist.distributed_c10d._get_default_store().check([f"claimed/{name}"]))
+    except RuntimeError:
+        return False
+
+
 def first_to_claim(name: str) -> bool:
     """Whether this rank is the first to claim a name, which can be done once in a process group's life.
 

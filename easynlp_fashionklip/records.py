@@ -34,7 +34,7 @@ class Concept:
     """A node of the concept graph.
 
     `phrase` is the normal form and identity, `surface` the commonest spelling (for prompts), `head` the head noun's
-    normal form, `depth` the number of primary is-a edges up to a root, `frequency` the number of products mentioning it.
+    normal form, `depth` the number of primary is-a edges up to a root, `frequency` how many products mention it.
     """
 
     concept_id: int

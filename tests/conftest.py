@@ -203,9 +203,7 @@ def run_script(start_script: Callable[..., subprocess.Popen[str]]) -> Callable[.
 
 
 @pytest.fixture(scope="session")
-def trained(
-    catalogue: Path, tmp_path_factory: pytest.TempPathFactory, easynlp_here: Callable[..., Outcome]
-) -> Path:
+def trained(catalogue: Path, tmp_path_factory: pytest.TempPathFactory, easynlp_here: Callable[..., Outcome]) -> Path:
     """A checkpoint folder: `tiny`, two epochs of four batches; tests must not change it."""
     folder = tmp_path_factory.mktemp("trained") / "out"
     tables = f"{catalogue / 'train.csv'},{catalogue / 'valid.csv'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -44,6 +45,11 @@ def peek(argv: Sequence[str]) -> Namespace:
     parser.add_argument("--mode", default="train")
     parser.add_argument("--random_seed", type=int, default=1234)
     parser.add_argument("--data_threads", type=int)
+    parser.add_argument("--optimizer_type", "--optimizer")
+    parser.add_argument("--micro_batch_size", "--train_batch_size", type=int)
+    parser.add_argument("--gradient_accumulation_steps", type=int)
+    for name in ("epoch_num", "learning_rate"):
+        parser.add_argument(f"--{name}", type=float)
     for name in ("worker_count", "worker_gpu", "worker_cpu"):
         parser.add_argument(f"--{name}", type=int, default=-1)
     flags, _ = parser.parse_known_args(list(argv))
@@ -76,6 +82,7 @@ def check(flags: Namespace) -> AppConfig:
     _check_tables(flags)
     _check_sequences(flags)
     _check_checkpoint(flags)
+    _check_numbers(flags)
     return config
 
 
@@ -99,16 +106,13 @@ def _check_checkpoint(flags: Namespace) -> None:
         checkpoints.resume_files(flags.resume_from_checkpoint)
 
 
-def check_numbers(args: Namespace) -> None:
-    """Refuse training numbers that no run could use.
-
-    Raises:
-        InputError: naming the flag.
-    """
+def _check_numbers(flags: Namespace) -> None:
     for name in ("epoch_num", "learning_rate", "micro_batch_size", "gradient_accumulation_steps"):
-        value = getattr(args, name)
-        if not value > 0:
+        value = getattr(flags, name)
+        if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name}={value} is not positive; give a number above 0.")
+    if flags.optimizer_type == "SGD":
+        raise InputError("--optimizer_type=SGD is not supported by fashionklip; use AdamW (the default).")
 
 
 def _check_sequences(flags: Namespace) -> None:
@@ -133,7 +137,6 @@ def initialise(argv: Sequence[str], flags: Namespace) -> Namespace:
     finally:
         sys.argv = former
     args.user_defined_parameters = flags.user_defined_parameters
-    check_numbers(args)
     return args
 
 

@@ -70,29 +70,26 @@ def grow(graph: ConceptGraph, table: PairTable, config: AppConfig) -> ConceptGra
 
 
 def load_or_mine(folder: Path, table: PairTable, config: AppConfig, embed_dim: int) -> ConceptGraph:
-    """The graph of a folder, grown by the table's new products; or one mined from the table and saved there.
+    """The graph of a folder, grown by the table's new products; or one mined from the table.
 
-    The first process works and writes; the others read what it wrote.
+    The first process works and hands it to the others. Nothing is written: that is `save_graph`'s, with prototypes.
 
     Raises:
         InputError: the folder holds something else, or a graph of another encoder dimension.
     """
-    present = has_graph(folder)
+    tables = None
     if distributed.rank() == 0:
-        if present:
+        if has_graph(folder):
             logger.info("loading the concept graph %s", folder)
             graph = ConceptGraph.load(folder)
             graph.check_encoder(embed_dim)
-            grown = grow(graph, table, config)
-            if grown is not graph:
-                grown.save(folder)
+            graph = grow(graph, table, config)
         else:
             logger.info("no concept graph in %s: building it from %s", folder, table.catalogue.path)
-            grown = mine_graph(table, config)
-            grown.save(folder)
-        logger.info("%d concepts", len(grown))
-    distributed.barrier()
-    return grown if distributed.rank() == 0 else ConceptGraph.load(folder)
+            graph = mine_graph(table, config)
+        logger.info("%d concepts", len(graph))
+        tables = graph.tables
+    return ConceptGraph(distributed.broadcast_object(tables), origin=str(folder))
 
 
 def prepare_graph(

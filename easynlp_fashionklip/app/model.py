@@ -22,11 +22,24 @@ class FashionKLIP(Application):
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str, *, config: AppConfig | None = None, num_rows: int = 0, **_: Any
+        cls,
+        pretrained_model_name_or_path: str,
+        *,
+        config: AppConfig | None = None,
+        num_rows: int = 0,
+        seed: int = 0,
+        **_: Any,
     ) -> FashionKLIP:
-        """Load a zoo name, checkpoint folder or hub name; `num_rows` is the size of the training table, 0 for none."""
+        """Load a zoo name, checkpoint folder or hub name.
+
+        Args:
+            pretrained_model_name_or_path: see `models.zoo.load_pretrained`.
+            config: the app's settings.
+            num_rows: size of the training table, 0 for none.
+            seed: of weights that the checkpoint does not hold, such as the heads of `starter`.
+        """
         config = config or AppConfig()
-        encoder = load_pretrained(pretrained_model_name_or_path, image_size=config.image_size)
+        encoder = load_pretrained(pretrained_model_name_or_path, image_size=config.image_size, seed=seed)
         if config.train_layers >= 0:
             encoder.set_trainable_layers(text=config.train_layers)
         return cls(FashionKLIPTask(encoder, config, num_rows))

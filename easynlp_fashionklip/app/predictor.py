@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -122,7 +123,8 @@ def predict_table(
     except OSError as error:
         raise InputError(f"cannot write {output} ({error.strerror}); give another --outputs.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return len(table)
 
 
@@ -175,8 +177,12 @@ class NpzWriter(AbstractContextManager[Any]):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             with self._path.open("wb") as file:
-                np.savez(file, **{  # type: ignore[arg-type]
-                    name: np.concatenate(parts) for name, parts in self._parts.items()})
+                np.savez(
+                    file,
+                    **{  # type: ignore[arg-type]
+                        name: np.concatenate(parts) for name, parts in self._parts.items()
+                    },
+                )
 
     def _write(
         self, predictor: FashionKLIPPredictor, embeds: Mapping[str, np.ndarray], extra: Mapping[str, Sequence[str]]

@@ -78,8 +78,6 @@ class FashionKLIPTrainer(Trainer):
 
     def set_model_and_optimizer(self, model: FashionKLIP, args: Namespace) -> None:
         """Move the model to this process's device, wrap it for several processes, build AdamW and its schedule."""
-        if args.optimizer_type == "SGD":
-            raise InputError("--optimizer_type=SGD is not supported by fashionklip; use AdamW (the default).")
         device = distributed.local_device()
         model.to(device)
         self._model: torch.nn.Module = model
@@ -222,8 +220,11 @@ class FashionKLIPTrainer(Trainer):
         """Forward and backward of one batch; every `gradient_accumulation_steps` of them an optimizer step."""
         label_ids = batch.pop("label_ids", None)
         last = self._whole_step(batch_number + 1)
-        with self._synchronised(last), self.autocast_context_manager():
-            losses = self.model_module.compute_loss(self._model(batch), label_ids)
+        with self._synchronised(last):
+            with self.autocast_context_manager():
+                outputs = self._model(batch)
+            # In full precision: logits reach 100, where bfloat16 steps by a half.
+            losses = self.model_module.compute_loss(outputs, label_ids)
             self._scaler.scale(losses["loss"] / self._batches_of_step(batch_number)).backward()
         if last:
             self.optimizer_step()

@@ -38,6 +38,11 @@ def main(argv: Sequence[str]) -> int:
         if distributed.first_to_claim("error"):
             sys.stderr.write(f"error: {error}\n")
         return EXIT_BAD_INPUT
+    except RuntimeError:
+        # The process that had the answer has left, having said why.
+        if not distributed.is_claimed("error"):
+            raise
+        return EXIT_BAD_INPUT
     except Interrupted as stop:
         if distributed.rank() == 0:
             sys.stderr.write(f"{stop}\n")
@@ -83,7 +88,7 @@ def _open(args: Namespace, config: AppConfig, path: str, **options: object) -> P
 
 
 def _load(args: Namespace, config: AppConfig, source: str, num_rows: int = 0) -> FashionKLIP:
-    app = FashionKLIP.from_pretrained(source, config=config, num_rows=num_rows)
+    app = FashionKLIP.from_pretrained(source, config=config, num_rows=num_rows, seed=args.random_seed)
     if args.sequence_length:
         processor = app.encoder.processor
         processor.max_length = min(processor.max_length, args.sequence_length)

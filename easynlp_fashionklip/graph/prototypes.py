@@ -23,7 +23,8 @@ _IMAGES_AT_ONCE = 16384
 @dataclass(frozen=True)
 class PrototypeTable:
     """Chosen pictures sorted by concept and rank: rows of the prompts (int64), rank from 0 (int32), rows of the images
-    (int64) and cosine similarity to the prompt (float32)."""
+    (int64) and cosine similarity to the prompt (float32).
+    """
 
     concept: NDArray[np.int64]
     rank: NDArray[np.int32]

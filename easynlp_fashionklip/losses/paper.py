@@ -14,13 +14,10 @@ The other departure: a slot that no pair of the batch fills counts 0, where the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from easynlp_fashionklip.losses.cva import ConceptBatch
+from easynlp_fashionklip.losses.concept_batch import ConceptBatch
 
 
 def _slot_prototypes(batch: ConceptBatch, slot: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from easynlp_fashionklip.config import Scope
 from easynlp_fashionklip.graph.builder import mentioning_images
 from easynlp_fashionklip.graph.prototypes import PrototypeTable, select_prototypes
 from easynlp_fashionklip.graph.store import ConceptGraph
-from easynlp_fashionklip.losses.cva import ConceptBatch
+from easynlp_fashionklip.losses.concept_batch import ConceptBatch
 from easynlp_fashionklip.training.bank import EmbeddingBank
 
 PAPER_SLOTS = 3  # concepts per text in the release (training/train_all_concept.py: B x 3 x 10 prototypes)

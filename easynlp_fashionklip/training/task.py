@@ -126,8 +126,7 @@ class FashionKLIPTask(nn.Module):
         if self.knowledge is not None:
             self.bank.update(outputs["rows"], images)
             cva = self._cva_loss(images, outputs, scale)
-            fixed = self.config.cva_weight
-            weight = balance_weight(itc, cva, self.config.cva_weight_max) if fixed < 0 else torch.full_like(itc, fixed)
+            weight = self._weight(itc, cva)
         return {
             "loss": total_loss(itc, cva, weight),
             "itc_loss": itc.detach(),
@@ -135,6 +134,12 @@ class FashionKLIPTask(nn.Module):
             "cva_weight": weight,
             "logit_scale": scale.detach().squeeze(),
         }
+
+    def _weight(self, itc: Tensor, cva: Tensor) -> Tensor:
+        """w: balanced or fixed, and 0 for a batch without concepts, whose ITC then counts in full."""
+        if self.config.cva_weight < 0:
+            return balance_weight(itc, cva, self.config.cva_weight_max)
+        return torch.where(cva > 0, self.config.cva_weight, 0.0).detach()
 
     def _cva_loss(self, images: Tensor, outputs: Batch, scale: Tensor) -> Tensor:
         concepts = distributed.gather_with_grad(outputs["concept_embeds"])[: len(outputs["concepts"])]

@@ -147,7 +147,9 @@ def test_bad_rows_can_be_skipped(train: Run, tmp_path: Path, rows_of: Run, write
     assert "skipped 3 of 20 rows" in outcome.err
 
 
-def test_sequence_length_shortens_texts(easynlp_here: Run, arguments: Run, catalogue: Path, trained: Path, tmp_path: Path) -> None:
+def test_sequence_length_shortens_texts(
+    easynlp_here: Run, arguments: Run, catalogue: Path, trained: Path, tmp_path: Path
+) -> None:
     files = []
     for name, more in (("long", ()), ("short", ("--sequence_length=6",))):
         files.append(tmp_path / f"{name}.npz")
@@ -189,14 +191,18 @@ def test_evaluate_prints_a_table_and_writes_the_file(
     assert {"protocol", "seed", "hit_rule", "unit"} <= set(found)
 
 
-def test_the_kept_model_is_the_best_of_the_run(trained: Path, easynlp_here: Run, arguments: Run, catalogue: Path, tmp_path: Path) -> None:
+def test_the_kept_model_is_the_best_of_the_run(
+    trained: Path, easynlp_here: Run, arguments: Run, catalogue: Path, tmp_path: Path
+) -> None:
     best = max(entry["eval/mean_recall"] for entry in history(trained, "eval/mean_recall"))
     argv = arguments("evaluate", catalogue / "valid.csv", f"--checkpoint_dir={trained}", f"--outputs={tmp_path}/e.json")
     assert easynlp_here([*argv, "--data_threads=0"]).code == 0
     assert json.loads((tmp_path / "e.json").read_text())["mean_recall"] == pytest.approx(best, abs=1e-3)
 
 
-def test_an_untrained_encoder_can_be_evaluated(easynlp_here: Run, arguments: Run, catalogue: Path, tmp_path: Path) -> None:
+def test_an_untrained_encoder_can_be_evaluated(
+    easynlp_here: Run, arguments: Run, catalogue: Path, tmp_path: Path
+) -> None:
     outcome = easynlp_here(arguments("evaluate", catalogue / "valid.csv", f"--outputs={tmp_path}", "--data_threads=0"))
     assert outcome.code == 0, outcome.err
     assert json.loads((tmp_path / "evaluation.json").read_text())["checkpoint"] == "tiny"

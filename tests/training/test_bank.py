@@ -1,0 +1,32 @@
+"""The bank keeps the latest embedding of a row, unit norm again, without gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from easynlp_fashionklip.training.bank import EmbeddingBank
+
+
+def test_update_replaces_the_named_rows_only() -> None:
+    bank = EmbeddingBank(4, 2)
+    bank.fill(np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0]], dtype=np.float32))
+    embeds = torch.tensor([[0.0, -1.0], [0.8, 0.6]], requires_grad=True)
+    bank.update(torch.tensor([2, 0]), embeds)
+    expected = torch.tensor([[0.8, 0.6], [0, 1], [0, -1], [-1, 0]])
+    torch.testing.assert_close(bank.get(torch.arange(4)), expected, atol=1e-3, rtol=0)
+    assert not bank.get(torch.arange(4)).requires_grad
+
+
+def test_get_has_unit_norm_after_half_precision_and_any_shape() -> None:
+    bank = EmbeddingBank(3, 5)
+    vectors = torch.nn.functional.normalize(torch.arange(1.0, 16.0).reshape(3, 5), dim=1)
+    bank.fill(vectors.numpy())
+    got = bank.get(torch.tensor([[0, 1], [2, 2]]))
+    assert got.shape == (2, 2, 5)
+    torch.testing.assert_close(got.norm(dim=-1), torch.ones(2, 2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(got[1, 0], vectors[2], atol=1e-3, rtol=0)
+
+
+def test_two_bytes_a_number() -> None:
+    assert EmbeddingBank(10, 8).embeds.element_size() == 2

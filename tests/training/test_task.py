@@ -1,0 +1,162 @@
+"""Model, graph and losses together."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import multiprocessing
+
+from easynlp_fashionklip.graph import ConceptGraph
+from easynlp_fashionklip.losses import ImageTextContrastiveLoss
+from easynlp_fashionklip.training.task import FashionKLIPTask
+
+Make = Callable[..., Any]
+
+
+def losses_of(task: FashionKLIPTask, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return task.compute_loss(task(batch))
+
+
+def test_without_a_graph_the_loss_is_itc(make_task: Make, make_batch: Make) -> None:
+    task = make_task(graph=False)
+    batch = make_batch(task, [0, 1, 3])
+    losses = losses_of(task, batch)
+    assert losses["cva_loss"] == 0.0
+    assert losses["cva_weight"] == 0.0
+    outputs = task(batch)
+    expected = ImageTextContrastiveLoss()(
+        outputs["image_embeds"],
+        outputs["text_embeds"],
+        task.model.logit_scale.exp(),
+        batch["product_keys"],
+        batch["text_keys"],
+    )
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_losses_mix_by_the_weight_and_reach_every_tower(make_task: Make, make_batch: Make) -> None:
+    task = make_task(cva_weight=0.25)
+    losses = losses_of(task, make_batch(task, [0, 1, 3, 4]))
+    torch.testing.assert_close(losses["loss"], 0.75 * losses["itc_loss"] + 0.25 * losses["cva_loss"])
+    assert losses["cva_loss"] > 0
+    losses["loss"].backward()
+    without = [name for name, value in task.named_parameters() if value.requires_grad and value.grad is None]
+    assert without == []
+
+
+def test_a_batch_without_concepts_has_no_cva(make_task: Make, make_batch: Make) -> None:
+    task = make_task()
+    losses = losses_of(task, make_batch(task, [5]))
+    assert losses["cva_loss"] == 0.0
+    assert torch.isfinite(losses["loss"])
+    losses["loss"].backward()
+
+
+def test_each_concept_is_encoded_once(make_task: Make, make_batch: Make, graph: ConceptGraph) -> None:
+    task = make_task()
+    outputs = task(make_batch(task, [0, 2, 0, 2]))  # both mention "dress" and "red dress"
+    concepts = outputs["concepts"].tolist()
+    assert concepts == sorted(set(concepts))
+    assert outputs["concept_embeds"].shape == (len(concepts), 32)
+    alone = task.model.encode_text(**task.model.processor.tokenize(graph.prompts(concepts)))
+    torch.testing.assert_close(outputs["concept_embeds"], alone, atol=1e-5, rtol=0)
+
+
+def test_the_batchs_pictures_enter_the_bank(make_task: Make, make_batch: Make) -> None:
+    task = make_task()
+    before = task.bank.embeds.clone()
+    outputs = task(make_batch(task, [1, 4]))
+    task.compute_loss(outputs)
+    torch.testing.assert_close(task.bank.get(torch.tensor([1, 4])), outputs["image_embeds"].detach(), atol=1e-3, rtol=0)
+    assert torch.equal(task.bank.embeds[[0, 2, 3, 5]], before[[0, 2, 3, 5]])
+
+
+def test_refresh_ranks_with_the_encoder_as_it_is_and_keeps_its_mode(make_task: Make) -> None:
+    task = make_task()
+    before = task.knowledge.prototype_rows.clone()
+    task.model.train()
+    with torch.no_grad():
+        for parameter in (
+            task.model.backend.text_tower.module.parameters()
+            if hasattr(task.model.backend.text_tower, "module")
+            else task.model.parameters()
+        ):
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    task.refresh_prototypes()
+    assert task.model.training
+    assert not torch.equal(task.knowledge.prototype_rows, before)
+
+
+def test_temperature_is_clamped(make_task: Make, make_batch: Make) -> None:
+    task = make_task(graph=False)
+    with torch.no_grad():
+        task.model.logit_scale.fill_(10.0)
+    assert losses_of(task, make_batch(task, [0, 1]))["logit_scale"] == 100.0
+
+
+def test_a_frozen_text_tower_gives_the_same_losses_from_its_cache(make_task: Make, make_batch: Make) -> None:
+    free, frozen = make_task(cva_weight=0.3), make_task(cva_weight=0.3)
+    frozen.model.set_trainable_layers(text=0)
+    if not frozen.model.text_tower_frozen:
+        pytest.skip("this encoder's text tower cannot be frozen")
+    frozen = FashionKLIPTask(frozen.model, frozen.config, 6)
+    frozen.bank.embeds.copy_(free.bank.embeds)
+    frozen.attach(free.knowledge)
+    batch = make_batch(free, [0, 1, 3, 4])
+    expected = losses_of(free, batch)
+    for _ in range(2):  # the second time everything comes from the cache
+        frozen.bank.embeds.copy_(free.bank.embeds)
+        got = losses_of(frozen, batch)
+        for name in ("loss", "itc_loss", "cva_loss"):
+            torch.testing.assert_close(got[name], expected[name], atol=1e-4, rtol=0)
+
+
+def _train_share(rank: int, world: int, port: int, make: Any, results: Any) -> None:
+    """One process's loss and gradient of its half of rows 0, 1, 3, 4."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    from easynlp_fashionklip import distributed
+
+    distributed.initialise()
+    task, batches = make
+    model = torch.nn.parallel.DistributedDataParallel(task)
+    losses = task.compute_loss(model(batches[rank]))
+    losses["loss"].backward()
+    gradients = {name: value.grad.numpy() for name, value in task.named_parameters() if value.grad is not None}
+    results.put((rank, {name: float(value.detach()) for name, value in losses.items()}, gradients))
+    distributed.finish()
+
+
+def test_two_processes_have_the_loss_and_gradient_of_one(make_task: Make, make_batch: Make) -> None:
+    task = make_task()
+    saved = task.bank.embeds.clone()
+    expected = losses_of(task, make_batch(task, [0, 1, 3, 4]))
+    expected["loss"].backward()
+    gradients = {name: value.grad.clone() for name, value in task.named_parameters() if value.grad is not None}
+    task.zero_grad(set_to_none=True)
+    task.bank.embeds.copy_(saved)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    shares = (task, [make_batch(task, [0, 1]), make_batch(task, [3, 4])])
+    workers = [context.Process(target=_train_share, args=(rank, 2, port, shares, results)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    answers = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(timeout=60)
+    for _, losses, grads in answers:
+        for name, value in losses.items():
+            assert value == pytest.approx(float(expected[name]), abs=1e-5), name
+        assert grads.keys() == gradients.keys()
+        for name, value in grads.items():
+            np.testing.assert_allclose(value, gradients[name].numpy(), atol=1e-5, err_msg=name)

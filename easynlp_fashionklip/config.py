@@ -52,7 +52,9 @@ class AppConfig:
 
     cva: bool = field(default=True, metadata={"help": "train with concept-visual alignment beside ITC"})
     cva_variant: CvaVariant = field(default="image", metadata={"help": "what the concepts are aligned with"})
-    cva_weight: float = field(default=0.2, metadata={"help": "w in (1-w) ITC + w CVA; -1: the paper's balance by loss ratio"})
+    cva_weight: float = field(
+        default=0.2, metadata={"help": "w in (1-w) ITC + w CVA; -1: the paper's balance by loss ratio"}
+    )
     cva_weight_max: float = field(default=0.5, metadata={"help": "largest w when balanced"})
     cva_prototypes: int = field(default=5, metadata={"help": "K prototypes of a concept nearest to the picture"})
 

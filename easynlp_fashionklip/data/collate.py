@@ -27,6 +27,7 @@ class PairCollator:
         self._text_keys = torch.from_numpy(table.text_keys)
 
     def __call__(self, samples: Sequence[Sample | RowFailure]) -> Batch | RowFailure:
+        """The batch of these samples, or the first failure among them."""
         good: list[Sample] = []
         for sample in samples:
             if isinstance(sample, RowFailure):

@@ -48,7 +48,14 @@ def columns() -> list[str]:
 
 def evaluate(data: Path, seed: int, target: Path, *model: str) -> dict[str, float]:
     """Score test.csv and read the numbers back."""
-    easynlp("--mode=evaluate", f"--tables={data / 'test.csv'}", *columns(), f"--outputs={target}", f"--random_seed={seed}", *model)
+    easynlp(
+        "--mode=evaluate",
+        f"--tables={data / 'test.csv'}",
+        *columns(),
+        f"--outputs={target}",
+        f"--random_seed={seed}",
+        *model,
+    )
     scores: dict[str, float] = json.loads(target.read_text(encoding="utf-8"))
     return scores
 
@@ -77,7 +84,9 @@ def train(options: argparse.Namespace, arm: str, seed: int) -> Run:
         f"--user_defined_parameters={parameters.strip()}",
     )
     seconds = time.perf_counter() - started
-    return Run(arm, seed, evaluate(options.data, seed, folder / "evaluation.json", f"--checkpoint_dir={folder}"), seconds)
+    return Run(
+        arm, seed, evaluate(options.data, seed, folder / "evaluation.json", f"--checkpoint_dir={folder}"), seconds
+    )
 
 
 def table(runs: list[Run]) -> str:

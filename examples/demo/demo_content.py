@@ -21,7 +21,7 @@ from easynlp_fashionklip.inference.encode import encode_images, encode_texts
 from easynlp_fashionklip.models.zoo import load_pretrained
 
 NUM_QUERIES, TOP = 10, 5
-KINDS_SHOWN, PROTOTYPES_SHOWN = (5, 3), 5
+ROOTS_SHOWN, KINDS_SHOWN, PROTOTYPES_SHOWN = 2, (3, 2), 6
 SAMPLES_SHOWN = 8
 THUMBNAIL = 128
 Query = dict[str, Any]
@@ -92,9 +92,8 @@ def query_results(
     results = []
     for query in evenly_spaced(answered, NUM_QUERIES):
         row = queries.index(query)
-        found = [
-            Found(picture_of(table, int(i)), float(similarity[row, i]), bool(relevant[row, i])) for i in order[row, :TOP]
-        ]
+        nearest = order[row, :TOP].tolist()
+        found = [Found(picture_of(table, i), float(similarity[row, i]), bool(relevant[row, i])) for i in nearest]
         results.append(QueryResult(query["query_text"], len(query["item_ids"]), found))
     return results, hit_shares(order, relevant)
 
@@ -113,10 +112,10 @@ class GraphExcerpt:
         own = [i for i in self.graph.children(concept_id) if self.graph.primary_parent(i) == concept_id]
         return sorted(own, key=lambda i: (not self.graph.children(i), -self.graph.concepts[i].frequency, i))
 
-    def best_root(self) -> int | None:
-        """The root with the most grandchildren, of equals the one mentioned most; None in an empty graph."""
+    def best_roots(self, count: int = ROOTS_SHOWN) -> list[int]:
+        """The roots with the most grandchildren, of equals those mentioned most."""
         roots = [concept.concept_id for concept in self.graph.concepts if concept.depth == 0]
-        return max(roots, key=self._richness, default=None)
+        return sorted(roots, key=self._richness, reverse=True)[:count]
 
     def _richness(self, concept_id: int) -> tuple[int, int]:
         grandchildren = sum(len(self.kinds(kind)) for kind in self.kinds(concept_id))
@@ -128,7 +127,7 @@ class GraphExcerpt:
         shown = kinds[: levels[0]] if levels else []
         prototypes = self.graph.prototypes(concept_id)[:PROTOTYPES_SHOWN]
         return ConceptNode(
-            concept.phrase,
+            concept.surface,
             concept.frequency,
             [picture_of(self.table, self._position[one.image_id]) for one in prototypes],
             [self.node(kind, levels[1:]) for kind in shown],
@@ -158,14 +157,13 @@ def collect_content(out: Path, stages: Sequence[Stage]) -> DemoContent:
     results, shares = query_results(test, queries, search(out / "model", test, queries))
     graph = ConceptGraph.load(out / "graph")
     excerpt = GraphExcerpt(graph, train)
-    root = excerpt.best_root()
     return DemoContent(
         history=read_lines(out / "model" / "log" / "history.jsonl"),
         before=read_json(out / "before.json"),
         after=read_json(out / "after.json"),
         queries=results,
         query_hits=shares,
-        concepts=[] if root is None else [excerpt.node(root)],
+        concepts=[excerpt.node(root) for root in excerpt.best_roots()],
         summary=summary_of(sample, graph),
         samples=[picture_of(train, position) for position in range(min(SAMPLES_SHOWN, len(train)))],
         stages=stages,

@@ -125,13 +125,14 @@ def _image(picture: Picture) -> str:
 
 def _tiles(content: DemoContent) -> str:
     total, first, five = content.query_hits
+    before, after = content.before["mean_recall"], content.after["mean_recall"]
     tiles = [
-        (f"{content.before['mean_recall']:.1f} &rarr; {content.after['mean_recall']:.1f}", "mean recall on test, percent"),
+        (f"{before:.1f} &rarr; {after:.1f}", "mean recall on the test split, percent"),
         (f"{first:.0f} %", f"of {total} search queries find a right picture first"),
         (f"{five:.0f} %", "find one among the first five"),
         (_duration(sum(stage.seconds for stage in content.stages)), "for everything below"),
     ]
-    return '<div class="tiles">' + "".join(f"<div><b>{value}</b>{escape(what)}</div>" for value, what in tiles) + "</div>"
+    return f'<div class="tiles">{"".join(f"<div><b>{value}</b>{escape(what)}</div>" for value, what in tiles)}</div>'
 
 
 def _duration(seconds: float) -> str:
@@ -156,16 +157,15 @@ def _evaluation(content: DemoContent) -> str:
 
 def _row(label: str, before: Scores, after: Scores, key: str, style: str = "") -> str:
     old, new = float(before[key]), float(after[key])
-    return (
-        f'<tr class="{style}"><th>{escape(label)}</th><td>{old:.2f}</td><td>{new:.2f}</td><td>{new - old:+.2f}</td></tr>'
-    )
+    cells = "".join(f"<td>{value}</td>" for value in (f"{old:.2f}", f"{new:.2f}", f"{new - old:+.2f}"))
+    return f'<tr class="{style}"><th>{escape(label)}</th>{cells}</tr>'
 
 
 def _curves(history: Sequence[Mapping[str, float]]) -> str:
     losses = [
         Series("ITC", 1, _points(history, "train/itc_loss")),
         Series("CVA", 2, _points(history, "train/cva_loss")),
-        Series("total (1-w) ITC + w CVA", 3, _points(history, "train/loss")),
+        Series("total", 3, _points(history, "train/loss")),
     ]
     recalls = [
         Series("mean recall", 1, _points(history, "eval/mean_recall")),
@@ -176,7 +176,7 @@ def _curves(history: Sequence[Mapping[str, float]]) -> str:
     charts = [
         line_chart(losses, title="Losses", x_label="step", y_label="nats, mean over the batch"),
         line_chart(recalls, title="Recall on the validation split", x_label="step", y_label="percent", y_max=100),
-        line_chart(weight, title="Weight w of CVA", x_label="step", y_label="w follows L_itc / (5 L_cva), clamped"),
+        line_chart(weight, title="Weight w of CVA", x_label="step", y_label="in (1-w) ITC + w CVA"),
     ]
     return f'<div class="charts">{"".join(charts)}</div>'
 
@@ -243,7 +243,8 @@ def _catalogue(content: DemoContent) -> str:
         f'<figure class="card">{_image(one)}<figcaption>{escape(one.caption)}</figcaption></figure>'
         for one in content.samples
     )
-    return f'<div class="scroll"><table class="facts"><tbody>{facts}</tbody></table></div><div class="cards">{cards}</div>'
+    table = f'<div class="scroll"><table class="facts"><tbody>{facts}</tbody></table></div>'
+    return f'{table}<div class="cards">{cards}</div>'
 
 
 def _commands(stages: Sequence[Stage]) -> str:

@@ -23,60 +23,51 @@ from demo_report import Stage, build_report
 MARK = ".fashionklip-demo"
 
 
-def demo_commands(out: Path, products: int, image_size: int, epochs: int) -> list[tuple[str, list[str]]]:
+def demo_commands(out: Path, products: int, image_size: int, epochs: int) -> list[tuple[str, str]]:
     """(what it does, command line) of every stage before the report, in order."""
-    sample, model, graph = out / "catalogue", out / "model", out / "graph"
-    columns = ["--first_sequence=caption", "--second_sequence=image", "--random_seed=42"]
-    easynlp = ["easynlp", "--app_name=fashionklip"]
-    untrained = f"pretrain_model_name_or_path=starter image_size={image_size}"
+    sample, model, graph, before, after = (
+        shlex.quote(str(out / name)) for name in ("catalogue", "model", "graph", "before.json", "after.json")
+    )
+    app = "easynlp --app_name=fashionklip"
+    columns = "--first_sequence=caption --second_sequence=image --random_seed=42"
+    start = f"pretrain_model_name_or_path=starter image_size={image_size}"
     return [
-        ("Draw a catalogue", ["fashionklip", "sample", "--out", f"{sample}", "--products", f"{products}", "--seed", "0"]),
+        ("Draw a catalogue", f"fashionklip sample --out {sample} --products {products} --seed 0"),
         (
             "Build its concept graph",
-            ["fashionklip", "graph", "build", "--catalog", f"{sample}/train.csv", "--text", "caption", "--image", "image"]
-            + ["--model", "starter", "--out", f"{graph}", "--set", f"image_size={image_size}"],
+            f"fashionklip graph build --catalog {sample}/train.csv --text caption --image image --model starter"
+            f" --out {graph} --set image_size={image_size}",
         ),
         (
             "Evaluate before training",
-            [*easynlp, "--mode=evaluate", f"--tables={sample}/test.csv", *columns, f"--outputs={out}/before.json"]
-            + [f"--user_defined_parameters={untrained}"],
+            f"{app} --mode=evaluate --tables={sample}/test.csv {columns} --outputs={before}"
+            f" --user_defined_parameters='{start}'",
         ),
         (
             "Train with ITC and CVA",
-            [*easynlp, "--mode=train", f"--tables={sample}/train.csv,{sample}/valid.csv", *columns]
-            + [f"--checkpoint_dir={model}", "--learning_rate=3e-4", f"--epoch_num={epochs}", "--micro_batch_size=64"]
-            + [f"--user_defined_parameters={untrained} graph_dir={graph}"],
+            f"{app} --mode=train --tables={sample}/train.csv,{sample}/valid.csv {columns} --checkpoint_dir={model}"
+            f" --learning_rate=3e-4 --epoch_num={epochs} --micro_batch_size=64"
+            f" --user_defined_parameters='{start} graph_dir={graph}'",
         ),
         (
             "Evaluate after training",
-            [*easynlp, "--mode=evaluate", f"--tables={sample}/test.csv", *columns, f"--checkpoint_dir={model}"]
-            + [f"--outputs={out}/after.json"],
+            f"{app} --mode=evaluate --tables={sample}/test.csv {columns} --checkpoint_dir={model} --outputs={after}",
         ),
     ]
 
 
-def shown(command: Sequence[str]) -> str:
-    """The command as one would type it: options with blanks quoted after their `=`."""
-    words = []
-    for word in command:
-        option, separator, value = word.partition("=")
-        quoted = f"{option}={shlex.quote(value)}" if separator and word.startswith("--") else shlex.quote(word)
-        words.append(quoted)
-    return " ".join(words)
-
-
-def run_stage(name: str, command: Sequence[str]) -> Stage:
+def run_stage(name: str, command: str) -> Stage:
     """Print a command, run it, time it; the program ends with the command's exit code if it fails."""
-    sys.stdout.write(f"\n== {name}\n$ {shown(command)}\n")
+    sys.stdout.write(f"\n== {name}\n$ {command}\n")
     sys.stdout.flush()
     # The commands of this environment, also when it is not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     started = time.perf_counter()
-    code = subprocess.run(command, env={**os.environ, "PATH": path}, check=False).returncode
+    code = subprocess.run(shlex.split(command), env={**os.environ, "PATH": path}, check=False).returncode
     if code:
         sys.stderr.write(f"error: '{name}' ended with exit code {code}\n")
         raise SystemExit(code)
-    return Stage(name, shown(command), time.perf_counter() - started)
+    return Stage(name, command, time.perf_counter() - started)
 
 
 def fresh_folder(out: Path) -> None:
@@ -96,11 +87,11 @@ def fresh_folder(out: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all stages and write `report.html`."""
-    parser = argparse.ArgumentParser(description="FashionKLIP's demo: catalogue, graph, training, evaluation, report.")
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder to write; an earlier demo's is emptied")
+    parser = argparse.ArgumentParser(description="Catalogue, graph, training, evaluation, report.")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder; an earlier demo's is emptied")
     parser.add_argument("--products", type=int, default=2000, help="products to draw")
     parser.add_argument("--image_size", type=int, default=96, help="side of the pictures the model sees, in pixels")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     asked = parser.parse_args(argv)
     fresh_folder(asked.out)
     commands = demo_commands(asked.out, asked.products, asked.image_size, asked.epochs)

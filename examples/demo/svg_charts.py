@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 560, 280
-LEFT, RIGHT, TOP, BOTTOM = 48, 16, 12, 40
+WIDTH, HEIGHT = 420, 260
+LEFT, RIGHT, TOP, BOTTOM = 40, 16, 12, 40
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,23 @@ class Axes:
 
 
 def ticks(largest: float, about: int = 5) -> list[float]:
-    """Round numbers 0, step, 2 step, ... that reach `largest`, with a step of 1, 2 or 5 times a power of ten."""
+    """Round numbers 0, step, 2 step, ... that reach `largest`, with a step of 1, 2, 2.5 or 5 times a power of ten."""
     if not (math.isfinite(largest) and largest > 0):
         return [0.0, 1.0]
     rough = largest / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
     return [round(step * i, 10) for i in range(math.ceil(largest / step - 1e-9) + 1)]
 
 
 def line_chart(series: Sequence[Series], *, title: str, x_label: str, y_label: str, y_max: float | None = None) -> str:
-    """An `<figure>` with a chart; both axes start at 0.
+    """A `<figure>` with a chart; both axes start at 0.
 
     Args:
         series: the lines, at least one point in all.
         title: above the chart, and read out by screen readers.
-        x_label, y_label: units under and beside the axes.
+        x_label: what x counts.
+        y_label: unit of y, beside the title.
         y_max: end of the y axis; None takes the largest value.
     """
     points = [point for one in series for point in one.points]
@@ -62,10 +63,10 @@ def line_chart(series: Sequence[Series], *, title: str, x_label: str, y_label: s
     axes = Axes(max(max(x for x, _ in points), 1e-9), y_ticks[-1])
     body = [*_grid(axes, [tick for tick in x_ticks if tick <= axes.x_max], y_ticks), *(_line(axes, s) for s in series)]
     return (
-        f'<figure class="chart"><figcaption>{escape(title)}</figcaption>{_legend(series)}'
+        f'<figure class="chart"><figcaption>{escape(title)} <span class="note">{escape(y_label)}</span></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(body)}'
         f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}'
-        f'</text></svg><p class="unit">{escape(y_label)}</p></figure>'
+        f"</text></svg>{_legend(series)}</figure>"
     )
 
 

@@ -18,8 +18,7 @@ PRODUCTS = "abcdef"
 
 
 def concepts_of(graph: ConceptGraph, product: str) -> set[int]:
-    offsets, ids = graph.mentions_of([product])
-    return set(ids.tolist())
+    return set(graph.mentions_of([product])[1].tolist())
 
 
 @pytest.fixture

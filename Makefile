@@ -13,7 +13,7 @@ install: $(READY)
 
 # pai-easynlp's own pins (torch<1.10) never resolve, so it comes without dependencies; this package comes last, so that
 # the `easynlp` command is its own.
-$(READY): pyproject.toml setup.py configs/constraints.txt
+$(READY): pyproject.toml setup.py configs/constraints.txt configs/no-deps.txt
 	@test -n "$(PYTHON)" || { echo "error: no python3.11 found; name one: make PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" -c configs/constraints.txt

@@ -17,7 +17,8 @@ from easynlp_fashionklip.graph.format import GRAPH_FILE
 from easynlp_fashionklip.graph.pipeline import load_spacy
 from easynlp_fashionklip.graph.prototypes import image_ids_of
 from easynlp_fashionklip.graph.store import ConceptGraph
-from easynlp_fashionklip.inference.encode import encode_images, encode_texts
+from easynlp_fashionklip.inference.encode import encode_images, encode_images_to, encode_texts
+from easynlp_fashionklip.models.allocator import release_freed_memory
 from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge, PrototypeSettings
 from easynlp_fashionklip.training.task import FashionKLIPTask
@@ -89,6 +90,7 @@ def load_or_mine(folder: Path, table: PairTable, config: AppConfig, embed_dim: i
             graph = mine_graph(table, config)
         logger.info("%d concepts", len(graph))
         tables = graph.tables
+        release_freed_memory()
     return ConceptGraph(distributed.broadcast_object(tables), origin=str(folder))
 
 
@@ -112,7 +114,7 @@ def prepare_graph(
     task.attach(ConceptKnowledge(graph, table.product_keys, settings))
     if encode:
         told = "encoding pictures for prototypes"
-        task.bank.fill(encode_images(task.model, table, workers=config.data_workers, description=told))
+        encode_images_to(task.bank.update, task.model, table, workers=config.data_workers, description=told)
         task.refresh_prototypes()
         save_graph(task, table, config, checkpoint_dir)
 
@@ -131,6 +133,7 @@ def save_graph(task: FashionKLIPTask, table: PairTable, config: AppConfig, check
             scope=config.prototype_scope,
         )
         graph.save(graph_folder(config, checkpoint_dir))
+        release_freed_memory()
     distributed.barrier()
 
 

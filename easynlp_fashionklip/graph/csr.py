@@ -34,6 +34,15 @@ def from_pairs(
     rows: NDArray[np.int64], values: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The table of `count` rows with these (row, value >= 0) pairs, values of a row ascending and distinct."""
-    width = int(values.max()) + 1 if len(values) else 1
-    rows, values = np.divmod(np.unique(rows.astype(np.int64) * width + values), width)
-    return np.searchsorted(rows, np.arange(count + 1)).astype(np.int64), values
+    if not _in_order(rows, values):
+        width = int(values.max()) + 1
+        rows, values = np.divmod(np.unique(rows.astype(np.int64) * width + values), width)
+    return np.searchsorted(rows, np.arange(count + 1)).astype(np.int64), values.astype(np.int64, copy=False)
+
+
+def _in_order(rows: NDArray[np.int64], values: NDArray[np.int64]) -> bool:
+    """Whether the pairs ascend already: the usual case, and sorting millions of them takes several times their memory."""
+    ascending = values[1:] > values[:-1]
+    ascending &= rows[1:] == rows[:-1]
+    ascending |= rows[1:] > rows[:-1]
+    return bool(ascending.all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from easynlp_fashionklip.graph.tables import GraphInfo, GraphTables, Mentions, P
 
 GRAPH_FILE = "graph.json"
 FORMAT_VERSION = 1
+_ROWS_OF_A_GROUP = 1 << 17
 _REBUILD = "rebuild it with 'fashionklip graph build'"
 
 _TEXTS = pa.list_(pa.string())
@@ -111,15 +113,18 @@ def _write_files(graph: GraphTables, folder: Path) -> None:
     }
     description = {"format_version": FORMAT_VERSION, **asdict(graph.info), "counts": counts}
     (folder / GRAPH_FILE).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name, columns in _arrow_columns(graph).items():
-        pq.write_table(pa.table(columns), folder / name, compression="zstd")
+    for name, columns in _arrow_columns(graph):
+        pq.write_table(pa.table(columns), folder / name, compression="zstd", row_group_size=_ROWS_OF_A_GROUP)
+    pa.default_memory_pool().release_unused()
 
 
-def _arrow_columns(graph: GraphTables) -> dict[str, dict[str, pa.Array]]:
+def _arrow_columns(graph: GraphTables) -> Iterator[tuple[str, dict[str, pa.Array]]]:
+    """Name and columns of one file after the other."""
     concepts, hierarchy, prototypes, rare = graph.concepts, graph.hierarchy, graph.prototypes, graph.rare
     products = pa.array(graph.product_ids, pa.string())
-    return {
-        "concepts.parquet": {
+    yield (
+        "concepts.parquet",
+        {
             "concept_id": pa.array(np.arange(len(concepts), dtype=np.int64)),
             "phrase": pa.array(concepts.phrases, pa.string()),
             "surface": pa.array(concepts.surfaces, pa.string()),
@@ -128,30 +133,42 @@ def _arrow_columns(graph: GraphTables) -> dict[str, dict[str, pa.Array]]:
             "frequency": pa.array(graph.frequency),
             "modifiers": pa.array([list(own) for own in concepts.modifiers], _TEXTS),
         },
-        "is_a.parquet": {
+    )
+    yield (
+        "is_a.parquet",
+        {
             "child_id": pa.array(hierarchy.child),
             "parent_id": pa.array(hierarchy.parent),
             "primary": pa.array(hierarchy.primary),
         },
-        "mentions.parquet": {
+    )
+    yield (
+        "mentions.parquet",
+        {
             "product_id": _coded(rows_of(graph.mention_offsets), products),
             "concept_id": pa.array(graph.mention_concepts),
         },
-        "products.parquet": {"product_id": products},
-        "rare.parquet": {
+    )
+    yield "products.parquet", {"product_id": products}
+    yield (
+        "rare.parquet",
+        {
             "product_id": _coded(rare.product, products),
             "phrase": _coded(rare.phrase, pa.array(rare.table.phrases, pa.string())),
             "surface": _coded(rare.phrase, pa.array(rare.table.surfaces, pa.string())),
             "head": _coded(rare.phrase, pa.array(rare.table.heads, pa.string())),
             "modifiers": pa.array([list(rare.table.modifiers[row]) for row in rare.phrase.tolist()], _TEXTS),
         },
-        "prototypes.parquet": {
+    )
+    yield (
+        "prototypes.parquet",
+        {
             "concept_id": pa.array(prototypes.concept),
             "rank": pa.array(prototypes.rank),
             "image_id": pa.array(prototypes.image_ids, pa.string()),
             "similarity": pa.array(prototypes.similarity),
         },
-    }
+    )
 
 
 def _coded(index: np.ndarray, values: pa.Array) -> pa.Array:

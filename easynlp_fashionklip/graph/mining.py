@@ -236,16 +236,21 @@ def mine(texts: Iterable[str], nlp: Language | None, progress: Progress | None =
     The result of a text depends on that text alone, so batches may be mined anywhere and joined.
     """
     cache = _SegmentCache(nlp)
-    found, offsets = array("i"), array("q", [0])
+    found, offsets, counts = array("i"), array("q", [0]), array("q")
+    phrase_of = cache.tables.phrase_of_spelling
     for batch in _batches(texts, _TEXTS_AT_ONCE):
         segments = [split_segments(text) for text in batch]
         cache.add(segment for text in segments for segment in text)
+        counts.extend([0] * (len(phrase_of) - len(counts)))
         for text in segments:
-            found.extend(cache.spellings_of_text(text))
+            spellings = list(cache.spellings_of_text(text))
+            for spelling in spellings:
+                counts[spelling] += 1
+            found.extend(sorted({phrase_of[spelling] for spelling in spellings}))
             offsets.append(len(found))
         if progress is not None:
             progress(len(batch))
-    return _compact(np.array(found, dtype=np.int32), np.array(offsets, dtype=np.int64), cache.tables)
+    return _mined(found, offsets, counts, cache.tables)
 
 
 def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -259,19 +264,14 @@ def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _compact(found: NDArray[np.int32], offsets: NDArray[np.int64], tables: _Tables) -> MinedTexts:
-    """Spelling mentions -> distinct phrase mentions per text, and counts of the spellings."""
-    phrase_of = np.array(tables.phrase_of_spelling, dtype=np.int32)
-    text_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    pairs = np.unique(text_of * max(len(tables.heads), 1) + phrase_of[found] if len(found) else text_of)
-    text, phrase = np.divmod(pairs, max(len(tables.heads), 1))
-    counts = np.bincount(found, minlength=len(phrase_of))
+def _mined(found: array[int], offsets: array[int], counts: array[int], tables: _Tables) -> MinedTexts:
+    """Distinct phrases of the texts, one text after the other, and counts of the spellings."""
     surfaces: list[dict[str, int]] = [{} for _ in tables.heads]
     for (index, surface), spelling in tables.spellings.items():
-        surfaces[index][surface] = int(counts[spelling])
+        surfaces[index][surface] = counts[spelling]
     return MinedTexts(
-        offsets=np.searchsorted(text, np.arange(len(offsets))).astype(np.int64),
-        phrase_index=phrase.astype(np.int32),
+        offsets=np.array(offsets, dtype=np.int64),
+        phrase_index=np.array(found, dtype=np.int32),
         phrases=list(tables.concepts),
         heads=tables.heads,
         modifiers=tables.modifiers,

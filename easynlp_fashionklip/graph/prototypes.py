@@ -49,7 +49,7 @@ def image_ids_of(product_ids: Sequence[str]) -> list[str]:
 def select_prototypes(
     prompt_embeds: Tensor | NDArray[np.floating],
     image_embeds: Tensor | NDArray[np.floating],
-    candidates: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    candidates: tuple[NDArray[np.integer], NDArray[np.integer]] | None = None,
     num_candidates: int = 20,
     num_prototypes: int = 10,
     diversity: float = 0.8,
@@ -85,7 +85,7 @@ def _nearest(
     prompts: Tensor,
     start: int,
     images: Tensor,
-    candidates: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    candidates: tuple[NDArray[np.integer], NDArray[np.integer]] | None,
     count: int,
 ) -> tuple[Tensor, Tensor]:
     """(similarity, image row) of the nearest candidates of a block of concepts: b x count, -inf and 0 where none."""

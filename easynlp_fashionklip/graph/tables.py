@@ -103,12 +103,22 @@ class GraphTables:
 
 def mentions_of_texts(mined: MinedTexts, product_ids: Sequence[str]) -> Mentions:
     """Mentions by product; texts that share a product id (its several pictures) are taken together."""
-    position: dict[str, int] = {}
-    product_of = np.array([position.setdefault(one, len(position)) for one in product_ids], dtype=np.int64)
-    offsets, phrase = from_pairs(product_of[rows_of(mined.offsets)], mined.phrase_index.astype(np.int64), len(position))
+    products, product_of = _distinct(product_ids)
+    text_of = rows_of(mined.offsets)
+    product = text_of if product_of is None else product_of[text_of]
+    offsets, phrase = from_pairs(product, mined.phrase_index.astype(np.int64), len(products))
     surfaces = [mined.commonest_surface(phrase) for phrase in range(len(mined.phrases))]
     table = PhraseTable(mined.phrases, surfaces, mined.heads, mined.modifiers)
-    return Mentions(table, list(position), rows_of(offsets), phrase)
+    return Mentions(table, products, rows_of(offsets), phrase)
+
+
+def _distinct(product_ids: Sequence[str]) -> tuple[list[str], NDArray[np.int64] | None]:
+    """Distinct ids in order of appearance, and which of them each id is; None when no id is there twice."""
+    if len(set(product_ids)) == len(product_ids):
+        return list(product_ids), None
+    position: dict[str, int] = {}
+    product_of = np.array([position.setdefault(one, len(position)) for one in product_ids], dtype=np.int64)
+    return list(position), product_of
 
 
 def all_mentions(graph: GraphTables) -> Mentions:
@@ -146,15 +156,17 @@ def assemble(mentions: Mentions, info: GraphInfo, first: int = 0) -> GraphTables
     """
     table = mentions.table
     product_offsets, phrase = from_pairs(mentions.product, mentions.phrase, len(mentions.product_ids))
-    product = rows_of(product_offsets)
+    product = mentions.product if phrase is mentions.phrase else rows_of(product_offsets)
     frequency = np.bincount(phrase, minlength=len(table)).astype(np.int64)
     frequent = (row for row in range(first, len(table)) if frequency[row] >= info.min_frequency)
     order = [*range(first), *sorted(frequent, key=lambda row: (-frequency[row], table.phrases[row]))]
     concept_of = np.full(len(table), -1, dtype=np.int64)
     concept_of[order] = np.arange(len(order))
     concepts = table.take(order)
-    known = concept_of[phrase] >= 0
-    offsets, values = from_pairs(product[known], concept_of[phrase[known]], len(mentions.product_ids))
+    concept = concept_of[phrase]
+    known = concept >= 0
+    offsets, values = from_pairs(product[known], concept[known], len(mentions.product_ids))
+    del concept
     return GraphTables(
         info=info,
         concepts=concepts,

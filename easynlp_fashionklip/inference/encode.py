@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.data.collate import PairCollator
-from easynlp_fashionklip.data.dataset import PairDataset, iterate_batches
+from easynlp_fashionklip.data.dataset import Batch, PairDataset, iterate_batches
 from easynlp_fashionklip.data.loader import build_loader
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.data.samplers import ShardedSequentialSampler
@@ -76,11 +76,35 @@ def encode_images(
     description: str = "encoding pictures",
     progress: bool | None = None,
 ) -> np.ndarray:
-    """Embed the pictures of a table: float32 (N, d) of unit vectors, on every process.
+    """Embed the pictures of a table: float32 (N, d) of unit vectors, on every process; see `encode_images_to`."""
+    embeds = np.zeros((len(table), model.embed_dim), np.float32)
+
+    def store(rows: Tensor, part: Tensor) -> None:
+        embeds[rows.numpy()] = part.numpy()
+
+    encode_images_to(
+        store, model, table, batch_size=batch_size, workers=workers, description=description, progress=progress
+    )
+    return embeds
+
+
+def encode_images_to(
+    store: Callable[[Tensor, Tensor], None],
+    model: DualEncoder,
+    table: PairTable,
+    *,
+    batch_size: int = BATCH_SIZE,
+    workers: int = -1,
+    description: str = "encoding pictures",
+    progress: bool | None = None,
+) -> None:
+    """Embed the pictures of a table, handing them out a batch at a time: memory does not grow with the table.
 
     Each process encodes one contiguous share. A bar with rate and time left is shown by the first process.
 
     Args:
+        store: called on every process with rows (int64, n) and their unit vectors (float32, n x d) on the CPU, in no
+            particular order, until every row has come once.
         model: the encoder, on its device.
         table: pairs with a picture column.
         batch_size: pictures at a time on each process.
@@ -92,17 +116,23 @@ def encode_images(
         InputError: a picture cannot be read.
     """
     rank, world = distributed.rank(), distributed.world_size()
-    sampler = ShardedSequentialSampler(len(table), batch_size, rank, world)
+    samplers = [ShardedSequentialSampler(len(table), batch_size, number, world) for number in range(world)]
     dataset = PairDataset(table, model.processor.transform, near=model.processor.image_size)
-    loader = build_loader(dataset, sampler, PairCollator(None, table), workers=workers, processes=world)
-    share = np.zeros((sampler.end - sampler.first, model.embed_dim), np.float32)
+    loader = build_loader(dataset, samplers[rank], PairCollator(None, table), workers=workers, processes=world)
     hidden = True if rank else (None if progress is None else not progress)
-    with evaluating(model), tqdm(total=len(share), desc=description, unit="picture", disable=hidden) as bar:
-        for batch in iterate_batches(loader):
-            embeds = model.encode_image(batch["pixel_values"].to(model_device(model), non_blocking=True))
-            share[batch["rows"].numpy() - sampler.first] = embeds.float().cpu().numpy()
-            bar.update(len(embeds))
-    return np.concatenate(distributed.gather_objects(share))
+    batches = iterate_batches(loader)
+    with evaluating(model), tqdm(total=len(table), desc=description, unit="picture", disable=hidden) as bar:
+        for _ in range(max(map(len, samplers))):  # shares may differ by one row, and so by a batch
+            batch = next(batches, None)
+            for part in distributed.gather_objects(None if batch is None else _encoded(model, batch)):
+                if part is not None:
+                    store(*part)
+                    bar.update(len(part[0]))
+
+
+def _encoded(model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    embeds = model.encode_image(batch["pixel_values"].to(model_device(model), non_blocking=True))
+    return batch["rows"], embeds.float().cpu()
 
 
 def encode_table(

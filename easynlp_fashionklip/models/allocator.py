@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
@@ -12,6 +13,13 @@ logger = logging.getLogger(__name__)
 # Names and numbers of malloc.h; the values are ours.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _NEVER_TRIM, _GROW_BY = 2**31 - 1, 512 << 20
+
+
+def release_freed_memory() -> None:
+    """Give freed blocks back to the kernel once: after a phase that needed much memory, before one that needs little."""
+    if platform.libc_ver()[0] == "glibc":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @functools.cache

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+import tempfile
+
 import numpy as np
 import torch
 from torch import Tensor
+
+BUDGET_BYTES = 32 << 20
 
 
 class EmbeddingBank:
@@ -12,19 +18,52 @@ class EmbeddingBank:
 
     Training writes each batch's gathered picture embeddings, so that after an epoch every entry is at most one epoch
     old; prototypes are re-ranked from it without encoding the catalogue again.
+
+    A bank larger than its budget lives in a temporary file, so that memory does not grow with the catalogue.
+
+    Attributes:
+        embeds: float16 (N, d).
     """
 
-    def __init__(self, num_rows: int, dim: int) -> None:
-        self.embeds = torch.zeros(num_rows, dim, dtype=torch.float16)
+    def __init__(self, num_rows: int, dim: int, budget: int = BUDGET_BYTES) -> None:
+        self._map: mmap.mmap | None = None
+        if 2 * num_rows * dim > budget:
+            self._map = _file_of(2 * num_rows * dim)
+        if self._map is None:
+            self.embeds = torch.zeros(num_rows, dim, dtype=torch.float16)
+        else:
+            self.embeds = torch.from_numpy(np.frombuffer(self._map, dtype=np.float16).reshape(num_rows, dim))
 
     def fill(self, embeds: np.ndarray) -> None:
         """Set all rows from float (N, d)."""
         self.embeds.copy_(torch.from_numpy(embeds))
+        self.release()
 
     def update(self, rows: Tensor, embeds: Tensor) -> None:
         """Set some rows: int64 (B,), float (B, d); no gradient is kept."""
         self.embeds[rows.cpu()] = embeds.detach().to("cpu", torch.float16)
+        self.release()
 
     def get(self, rows: Tensor) -> Tensor:
         """Float32 (..., d) of int64 rows (...), unit norm again after rounding."""
-        return torch.nn.functional.normalize(self.embeds[rows].float(), dim=-1)
+        found = torch.nn.functional.normalize(self.embeds[rows].float(), dim=-1)
+        self.release()
+        return found
+
+    def release(self) -> None:
+        """Let go of the pages of a bank in a file: they stay in the file, not in this process."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _file_of(size: int) -> mmap.mmap | None:
+    """A temporary file of zeros, mapped; None where there is no room for it."""
+    with tempfile.TemporaryFile(prefix="fashionklip-bank-") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told now, not as a bus error later
+            else:
+                file.truncate(size)
+            return mmap.mmap(file.fileno(), size)
+        except OSError:
+            return None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-BUDGET_BYTES = 64 << 20
+BUDGET_BYTES = 32 << 20
 Compute = Callable[[Tensor], Tensor]
 
 

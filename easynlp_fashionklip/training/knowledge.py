@@ -39,8 +39,10 @@ class ConceptKnowledge:
     def __init__(self, graph: ConceptGraph, product_keys: np.ndarray, settings: PrototypeSettings) -> None:
         self.graph = graph
         self.settings = settings
-        self._offsets, self._concepts = graph.mention_csr(product_keys)
-        self._candidates = mentioning_images(graph, self._offsets, self._concepts)
+        self._offsets, concepts = graph.mention_csr(product_keys)
+        offsets, images = mentioning_images(graph, self._offsets, concepts)
+        # Kept for the whole run, and there are millions: 4 bytes each.
+        self._concepts, self._candidates = concepts.astype(np.int32), (offsets, images.astype(np.int32))
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)
         self.selected: PrototypeTable | None = None
         self._specificity = np.array([concept.depth for concept in graph.concepts], dtype=np.int64)
@@ -70,6 +72,7 @@ class ConceptKnowledge:
             settings.num_prototypes,
             settings.diversity,
         )
+        bank.release()
         rows = torch.full_like(self.prototype_rows, -1)
         rows[torch.as_tensor(table.concept), torch.as_tensor(table.rank).long()] = torch.as_tensor(table.image).long()
         self.prototype_rows, self.selected = rows, table

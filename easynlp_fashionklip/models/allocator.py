@@ -16,7 +16,7 @@ _NEVER_TRIM, _GROW_BY = 2**31 - 1, 512 << 20
 
 
 def release_freed_memory() -> None:
-    """Give freed blocks back to the kernel once: after a phase that needed much memory, before one that needs little."""
+    """Give freed blocks back to the kernel: after a phase that needed much memory, before one that needs little."""
     if platform.libc_ver()[0] == "glibc":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)

@@ -22,7 +22,7 @@ from easynlp_fashionklip.models.zoo import load_pretrained
 
 NUM_QUERIES, TOP = 10, 5
 ROOTS_SHOWN, KINDS_SHOWN, PROTOTYPES_SHOWN = 2, (3, 2), 6
-SAMPLES_SHOWN = 8
+SAMPLES_SHOWN = 14
 THUMBNAIL = 128
 Query = dict[str, Any]
 

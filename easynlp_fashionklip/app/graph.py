@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from easynlp_fashionklip import distributed
@@ -106,12 +108,14 @@ def prepare_graph(
         checkpoint_dir: where the graph is when `graph_dir` is not set.
         encode: fill the embedding bank and choose prototypes; a resume point brings both instead.
     """
+    release_freed_memory()
     folder = graph_folder(config, checkpoint_dir)
     graph = load_or_mine(folder, table, config, task.model.embed_dim)
     settings = PrototypeSettings(
         config.num_candidates, config.num_prototypes, config.mmr_diversity, config.prototype_scope
     )
     task.attach(ConceptKnowledge(graph, table.product_keys, settings))
+    release_freed_memory()
     if encode:
         told = "encoding pictures for prototypes"
         encode_images_to(task.bank.update, task.model, table, workers=config.data_workers, description=told)
@@ -125,9 +129,10 @@ def save_graph(task: FashionKLIPTask, table: PairTable, config: AppConfig, check
     if knowledge is None or knowledge.selected is None:
         return
     if distributed.rank() == 0:
+        release_freed_memory()
         graph = knowledge.graph.with_prototypes(
             knowledge.selected,
-            image_ids_of(product_ids_of(table)),
+            _names_of_pictures(table, knowledge.selected.image),
             encoder=config.pretrain_model_name_or_path,
             embedding_dim=task.model.embed_dim,
             scope=config.prototype_scope,
@@ -135,6 +140,14 @@ def save_graph(task: FashionKLIPTask, table: PairTable, config: AppConfig, check
         graph.save(graph_folder(config, checkpoint_dir))
         release_freed_memory()
     distributed.barrier()
+
+
+def _names_of_pictures(table: PairTable, rows: np.ndarray) -> Mapping[int, str]:
+    """The names (see `image_ids_of`) of the pictures of some rows."""
+    keys = np.sort(table.product_keys)
+    if (keys[1:] == keys[:-1]).any():
+        return dict(enumerate(image_ids_of(product_ids_of(table))))
+    return {row: table.product_id(row) for row in np.unique(rows).tolist()}
 
 
 def build_command(

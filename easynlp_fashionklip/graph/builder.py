@@ -62,9 +62,10 @@ def mentioning_images(
     The other way round from `offsets` (N + 1) and `concept`, the concepts that each of N pictures mentions.
     """
     image = rows_of(offsets)
-    above_offsets, above = take_rows(*graph.ancestor_csr, concept)
-    rows = np.concatenate([concept, above])
+    above_offsets, rows = take_rows(*graph.ancestor_csr, concept)
     values = np.concatenate([image, image[rows_of(above_offsets)]])
+    rows = np.concatenate([concept, rows])
+    del image, above_offsets  # there are millions of mentions: hold no more copies than needed while they are sorted
     return from_pairs(rows, values, len(graph))
 
 

@@ -36,12 +36,14 @@ def from_pairs(
     """The table of `count` rows with these (row, value >= 0) pairs, values of a row ascending and distinct."""
     if not _in_order(rows, values):
         width = int(values.max()) + 1
-        rows, values = np.divmod(np.unique(rows.astype(np.int64) * width + values), width)
+        key = rows.astype(np.int64) * width + values
+        key.sort()
+        rows, values = np.divmod(key[np.append(True, key[1:] > key[:-1])], width)
     return np.searchsorted(rows, np.arange(count + 1)).astype(np.int64), values.astype(np.int64, copy=False)
 
 
 def _in_order(rows: NDArray[np.int64], values: NDArray[np.int64]) -> bool:
-    """Whether the pairs ascend already: the usual case, and sorting millions of them takes several times their memory."""
+    """Whether the pairs ascend already: the usual case, and sorting takes several times the memory of the pairs."""
     ascending = values[1:] > values[:-1]
     ascending &= rows[1:] == rows[:-1]
     ascending |= rows[1:] > rows[:-1]

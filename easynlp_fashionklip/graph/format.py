@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.graph.columns import Coded, Columns, write_columns
 from easynlp_fashionklip.graph.csr import from_pairs, rows_of
 from easynlp_fashionklip.graph.hierarchy import Hierarchy, closure_csr
 from easynlp_fashionklip.graph.tables import GraphInfo, GraphTables, Mentions, PhraseTable, PrototypeColumns
 
 GRAPH_FILE = "graph.json"
 FORMAT_VERSION = 1
-_ROWS_OF_A_GROUP = 1 << 17
 _REBUILD = "rebuild it with 'fashionklip graph build'"
 
 _TEXTS = pa.list_(pa.string())
@@ -114,11 +114,11 @@ def _write_files(graph: GraphTables, folder: Path) -> None:
     description = {"format_version": FORMAT_VERSION, **asdict(graph.info), "counts": counts}
     (folder / GRAPH_FILE).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, columns in _arrow_columns(graph):
-        pq.write_table(pa.table(columns), folder / name, compression="zstd", row_group_size=_ROWS_OF_A_GROUP)
+        write_columns(columns, folder / name)
     pa.default_memory_pool().release_unused()
 
 
-def _arrow_columns(graph: GraphTables) -> Iterator[tuple[str, dict[str, pa.Array]]]:
+def _arrow_columns(graph: GraphTables) -> Iterator[tuple[str, Columns]]:
     """Name and columns of one file after the other."""
     concepts, hierarchy, prototypes, rare = graph.concepts, graph.hierarchy, graph.prototypes, graph.rare
     products = pa.array(graph.product_ids, pa.string())
@@ -145,7 +145,7 @@ def _arrow_columns(graph: GraphTables) -> Iterator[tuple[str, dict[str, pa.Array
     yield (
         "mentions.parquet",
         {
-            "product_id": _coded(rows_of(graph.mention_offsets), products),
+            "product_id": Coded(rows_of(graph.mention_offsets), products),
             "concept_id": pa.array(graph.mention_concepts),
         },
     )
@@ -153,11 +153,11 @@ def _arrow_columns(graph: GraphTables) -> Iterator[tuple[str, dict[str, pa.Array
     yield (
         "rare.parquet",
         {
-            "product_id": _coded(rare.product, products),
-            "phrase": _coded(rare.phrase, pa.array(rare.table.phrases, pa.string())),
-            "surface": _coded(rare.phrase, pa.array(rare.table.surfaces, pa.string())),
-            "head": _coded(rare.phrase, pa.array(rare.table.heads, pa.string())),
-            "modifiers": pa.array([list(rare.table.modifiers[row]) for row in rare.phrase.tolist()], _TEXTS),
+            "product_id": Coded(rare.product, products),
+            "phrase": Coded(rare.phrase, pa.array(rare.table.phrases, pa.string())),
+            "surface": Coded(rare.phrase, pa.array(rare.table.surfaces, pa.string())),
+            "head": Coded(rare.phrase, pa.array(rare.table.heads, pa.string())),
+            "modifiers": Coded(rare.phrase, pa.array([list(own) for own in rare.table.modifiers], _TEXTS)),
         },
     )
     yield (
@@ -169,10 +169,6 @@ def _arrow_columns(graph: GraphTables) -> Iterator[tuple[str, dict[str, pa.Array
             "similarity": pa.array(prototypes.similarity),
         },
     )
-
-
-def _coded(index: np.ndarray, values: pa.Array) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32)), values)
 
 
 # ---------------------------------------------------------------------------------------------------------------- read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -178,7 +178,7 @@ class ConceptGraph:
     def with_prototypes(
         self,
         table: PrototypeTable,
-        image_ids: Sequence[str],
+        image_ids: Sequence[str] | Mapping[int, str],
         *,
         encoder: str = "",
         embedding_dim: int = 0,

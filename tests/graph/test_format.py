@@ -75,7 +75,7 @@ def test_a_failing_save_leaves_the_old_graph(
     """Whether it fails while writing or while renaming, and nothing is left beside it."""
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
     if stage == "_write_files":
-        monkeypatch.setattr(module.pq, "write_table", _raise)
+        monkeypatch.setattr(module, "write_columns", _raise)
     else:
         rename = Path.rename
         monkeypatch.setattr(Path, "rename", lambda a, b: _raise() if a.name.endswith(".tmp") else rename(a, b))

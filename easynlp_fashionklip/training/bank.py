@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BUDGET_BYTES = 32 << 20
+BUDGET_BYTES = 8 << 20
 
 
 class EmbeddingBank:

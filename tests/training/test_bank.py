@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from easynlp_fashionklip.training.bank import EmbeddingBank
@@ -30,3 +31,27 @@ def test_get_has_unit_norm_after_half_precision_and_any_shape() -> None:
 
 def test_two_bytes_a_number() -> None:
     assert EmbeddingBank(10, 8).embeds.element_size() == 2
+
+
+def test_a_bank_beyond_its_budget_lives_in_a_file_and_answers_the_same() -> None:
+    small, large = EmbeddingBank(50, 8), EmbeddingBank(50, 8, budget=100)
+    assert small._map is None
+    assert large._map is not None
+    rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    changed = torch.tensor([3, 49, 0])
+    for bank in (small, large):
+        bank.fill(rows)
+        bank.update(changed, torch.ones(3, 8))
+    assert torch.equal(small.embeds, large.embeds)
+    assert torch.equal(small.get(torch.arange(50)), large.get(torch.arange(50)))
+    torch.testing.assert_close(large.embeds[1].float(), torch.from_numpy(rows[1]), atol=1e-3, rtol=1e-2)
+
+
+def test_without_room_for_a_file_it_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    bank = EmbeddingBank(50, 8, budget=100)
+    assert bank._map is None
+    assert bank.embeds.shape == (50, 8)

@@ -112,8 +112,8 @@ def train(args: Namespace, config: AppConfig) -> None:
     if len(tables) > 1:
         validation = FashionKLIPDataset(tables[1], app.encoder.processor)
         evaluator = FashionKLIPEvaluator(validation, workers=args.data_threads)
-    trainer = FashionKLIPTrainer(app, dataset, evaluator)
-    trainer.train()
+    # Not kept: with the trainer go the optimizer's state and the processes that decode pictures.
+    FashionKLIPTrainer(app, dataset, evaluator).train()
     if config.cva:
         app.task.refresh_prototypes()
         save_graph(app.task, tables[0], config, str(folder))

@@ -115,4 +115,3 @@ class ConceptKnowledge:
             order = np.argsort(-self._specificity[unique[columns]], kind="stable")[:PAPER_SLOTS]
             slots[pair, : len(order)] = torch.from_numpy(columns[order])
         return slots
-

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from easynlp_fashionklip import __version__
+from easynlp_fashionklip.cli import graph
 from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
 
 APP_NAME = "fashionklip"
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fashionklip", description="FashionKLIP beside `easynlp`.")
     parser.add_argument("--version", action="version", version=f"easynlp-fashionklip {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_graph(commands.add_parser("graph", help="build and inspect the concept graph (FashionMMKG)"))
+    graph.add_commands(commands.add_parser("graph", help="build, grow, inspect, export the concept graph"))
     _add_sample(commands.add_parser("sample", help="draw a sample catalogue"))
     zoo = commands.add_parser("zoo", help="list the pretrained encoders known by name")
     zoo.set_defaults(action=_zoo)
@@ -91,62 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_graph(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    build = commands.add_parser("build", help="build a graph from a catalogue")
-    build.add_argument("--catalog", required=True, type=Path, help="CSV or TSV of products")
-    build.add_argument("--text", required=True, help="column of the texts")
-    build.add_argument("--image", required=True, help="column of the pictures")
-    build.add_argument("--model", required=True, help="zoo name, checkpoint folder or hub name")
-    build.add_argument("--out", required=True, type=Path, help="folder to write; must not hold anything else")
-    build.add_argument("--input_schema", help="EasyNLP schema of a TSV, for example text:str:1,image:str:1")
-    build.add_argument(
-        "--set", dest="settings", default="", metavar="'KEY=VALUE ...'", help="any key of --user_defined_parameters"
-    )
-    build.set_defaults(action=_graph_build)
-    stats = commands.add_parser("stats", help="counts, depths and commonest concepts")
-    stats.add_argument("--graph", required=True, type=Path)
-    stats.add_argument("--top", type=int, default=40, help="how many concepts to list")
-    stats.set_defaults(action=_graph_stats)
-    show = commands.add_parser("show", help="one concept: parents, children, frequency, prototypes")
-    show.add_argument("phrase")
-    show.add_argument("--graph", required=True, type=Path)
-    show.set_defaults(action=_graph_show)
-
-
 def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder to write; must be empty or absent")
     parser.add_argument("--products", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(action=_sample)
-
-
-def _graph_build(arguments: argparse.Namespace) -> None:
-    from easynlp_fashionklip.app.graph import build_command
-
-    build_command(
-        arguments.catalog,
-        arguments.text,
-        arguments.image,
-        arguments.model,
-        arguments.out,
-        settings=arguments.settings,
-        input_schema=arguments.input_schema,
-    )
-
-
-def _graph_stats(arguments: argparse.Namespace) -> None:
-    from easynlp_fashionklip.graph.report import stats_text
-    from easynlp_fashionklip.graph.store import ConceptGraph
-
-    sys.stdout.write(stats_text(ConceptGraph.load(arguments.graph), arguments.top) + "\n")
-
-
-def _graph_show(arguments: argparse.Namespace) -> None:
-    from easynlp_fashionklip.graph.report import concept_text
-    from easynlp_fashionklip.graph.store import ConceptGraph
-
-    sys.stdout.write(concept_text(ConceptGraph.load(arguments.graph), arguments.phrase) + "\n")
 
 
 def _sample(arguments: argparse.Namespace) -> None:

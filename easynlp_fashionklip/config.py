@@ -39,6 +39,9 @@ class AppConfig:
 
     graph_dir: str = field(default="", metadata={"help": "FashionMMKG folder; '' is <checkpoint_dir>/graph"})
     spacy_model: str = field(default="", metadata={"help": "spaCy pipeline; '' takes the first English one installed"})
+    mining_processes: int = field(
+        default=-1, metadata={"help": "processes that read texts; -1 chooses by cores; the graph is the same"}
+    )
     min_frequency: int = field(default=2, metadata={"help": "products that must mention a concept for it to enter"})
     num_candidates: int = field(
         default=20, metadata={"help": "pictures by prompt similarity that MMR chooses from, at least num_prototypes"}
@@ -47,6 +50,16 @@ class AppConfig:
     mmr_diversity: float = field(default=0.8, metadata={"help": "MMR's weight on diversity, 0 to 1"})
     prototype_scope: Scope = field(
         default="mentions", metadata={"help": "candidates: pictures whose text mentions the concept, or all ('paper')"}
+    )
+    duplicate_similarity: float = field(
+        default=0.98,
+        metadata={"help": "of pictures more similar than this one is a prototype; 1 allows all but copies"},
+    )
+    min_coherence: float = field(
+        default=-1.0, metadata={"help": "concepts that pictures show less clearly are not trained with; -1 takes all"}
+    )
+    refresh_tolerance: float = field(
+        default=-1.0, metadata={"help": "re-rank only concepts whose embeddings moved further since; -1 re-ranks all"}
     )
     refresh_steps: int = field(default=0, metadata={"help": "re-rank the prototypes every n steps; 0 is every epoch"})
 
@@ -68,10 +81,14 @@ class AppConfig:
             "image_size": self.image_size >= 0,
             "train_layers": self.train_layers >= -1,
             "data_workers": self.data_workers >= -1,
+            "mining_processes": self.mining_processes == -1 or self.mining_processes >= 1,
             "min_frequency": self.min_frequency >= 1,
             "num_prototypes": self.num_prototypes >= 1,
             "num_candidates": self.num_candidates >= self.num_prototypes,
             "mmr_diversity": 0.0 <= self.mmr_diversity <= 1.0,
+            "duplicate_similarity": 0.0 < self.duplicate_similarity <= 1.0,
+            "min_coherence": -1.0 <= self.min_coherence <= 1.0,
+            "refresh_tolerance": self.refresh_tolerance == -1.0 or self.refresh_tolerance >= 0.0,
             "refresh_steps": self.refresh_steps >= 0,
             "cva_weight": self.cva_weight == -1.0 or 0.0 <= self.cva_weight <= 1.0,
             "cva_weight_max": 0.0 <= self.cva_weight_max <= 1.0,

@@ -13,8 +13,10 @@ from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app.data import open_pairs
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.data.pairs import PairTable, stable_key
+from easynlp_fashionklip.data.picture_keys import picture_keys
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import attach_prototypes, build_graph
+from easynlp_fashionklip.graph.engines import LocalEngine
 from easynlp_fashionklip.graph.format import GRAPH_FILE
 from easynlp_fashionklip.graph.pipeline import load_spacy
 from easynlp_fashionklip.graph.prototypes import image_ids_of
@@ -55,7 +57,8 @@ def mine_graph(table: PairTable, config: AppConfig, description: str = "mining c
     """Build a graph without prototypes from a table's texts, behind a bar."""
     nlp = load_spacy(config.spacy_model)
     with tqdm(total=len(table), desc=description, unit="text", disable=None) as bar:
-        return build_graph(table.texts(), product_ids_of(table), nlp, config.min_frequency, bar.update)
+        engine = LocalEngine(nlp, config.mining_processes)
+        return build_graph(table.texts(), product_ids_of(table), nlp, config.min_frequency, bar.update, engine)
 
 
 def grow(graph: ConceptGraph, table: PairTable, config: AppConfig) -> ConceptGraph:
@@ -112,13 +115,22 @@ def prepare_graph(
     folder = graph_folder(config, checkpoint_dir)
     graph = load_or_mine(folder, table, config, task.model.embed_dim)
     settings = PrototypeSettings(
-        config.num_candidates, config.num_prototypes, config.mmr_diversity, config.prototype_scope
+        config.num_candidates,
+        config.num_prototypes,
+        config.mmr_diversity,
+        config.prototype_scope,
+        config.duplicate_similarity,
+        config.min_coherence,
+        config.refresh_tolerance,
     )
-    task.attach(ConceptKnowledge(graph, table.product_keys, settings))
+    keys = distributed.broadcast_object(picture_keys(table) if distributed.rank() == 0 else None)
+    knowledge = ConceptKnowledge(graph, table.product_keys, settings, keys)
+    task.attach(knowledge)
     release_freed_memory()
     if encode:
         told = "encoding pictures for prototypes"
         encode_images_to(task.bank.update, task.model, table, workers=config.data_workers, description=told)
+        knowledge.measure_coherence(task.bank)
         task.refresh_prototypes()
         save_graph(task, table, config, checkpoint_dir)
 
@@ -177,6 +189,9 @@ def build_command(
         num_candidates=config.num_candidates,
         num_prototypes=config.num_prototypes,
         diversity=config.mmr_diversity,
+        duplicate_similarity=config.duplicate_similarity,
+        picture_keys=picture_keys(table),
+        min_coherence=config.min_coherence,
     )
     graph.save(out)
     logger.info("%d concepts written to %s", len(graph), out)

@@ -15,7 +15,7 @@ def offsets_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts, dtype=np.int64)])
 
 
-def rows_of(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+def rows_of(offsets: NDArray[np.integer]) -> NDArray[np.int64]:
     """Row number of every value."""
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -15,43 +12,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.columns import Coded, Columns, write_columns
-from easynlp_fashionklip.graph.csr import from_pairs, rows_of
+from easynlp_fashionklip.graph.columns import write_columns
+from easynlp_fashionklip.graph.csr import from_pairs
+from easynlp_fashionklip.graph.directory import read_directory, replace_directory
 from easynlp_fashionklip.graph.hierarchy import Hierarchy, closure_csr
-from easynlp_fashionklip.graph.tables import GraphInfo, GraphTables, Mentions, PhraseTable, PrototypeColumns
+from easynlp_fashionklip.graph.pictures import EMBEDDINGS, open_embeddings, write_pictures
+from easynlp_fashionklip.graph.schema import SCHEMA, TEXTS, graph_columns
+from easynlp_fashionklip.graph.tables import (
+    SELECTION_FIELDS,
+    UNKNOWN_COUNT,
+    GraphInfo,
+    GraphTables,
+    Mentions,
+    PhraseTable,
+    Pictures,
+    PrototypeColumns,
+)
 
 GRAPH_FILE = "graph.json"
 FORMAT_VERSION = 1
 _REBUILD = "rebuild it with 'fashionklip graph build'"
 
-_TEXTS = pa.list_(pa.string())
-_COLUMNS: dict[str, dict[str, pa.DataType]] = {
-    "concepts.parquet": {
-        "concept_id": pa.int64(),
-        "phrase": pa.string(),
-        "surface": pa.string(),
-        "head": pa.string(),
-        "depth": pa.int64(),
-        "frequency": pa.int64(),
-        "modifiers": _TEXTS,
-    },
-    "is_a.parquet": {"child_id": pa.int64(), "parent_id": pa.int64(), "primary": pa.bool_()},
-    "mentions.parquet": {"product_id": pa.string(), "concept_id": pa.int64()},
-    "products.parquet": {"product_id": pa.string()},
-    "rare.parquet": {
-        "product_id": pa.string(),
-        "phrase": pa.string(),
-        "surface": pa.string(),
-        "head": pa.string(),
-        "modifiers": _TEXTS,
-    },
-    "prototypes.parquet": {
-        "concept_id": pa.int64(),
-        "rank": pa.int32(),
-        "image_id": pa.string(),
-        "similarity": pa.float32(),
-    },
-}
+# What the first graphs of this version did not have, and those without embeddings do not.
+_OPTIONAL = ("spellings.parquet", "pictures.parquet")
 
 
 # --------------------------------------------------------------------------------------------------------------- write
@@ -60,20 +43,14 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
 def write_graph(graph: GraphTables, directory: str | Path) -> None:
     """Write a graph so that `directory` holds the old graph or the new one, never a part of either.
 
+    Waits while another process writes the same graph.
+
     Raises:
-        InputError: if `directory` is a file, or a non-empty directory that is no graph.
+        InputError: if `directory` is a file, or a non-empty directory that is no graph, or the disk is full.
     """
-    target = Path(directory).absolute()
+    target = Path(directory).resolve()
     _check_target(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir()
-        _write_files(graph, temporary)
-        _swap(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    replace_directory(target, lambda folder: _write_files(graph, folder))
 
 
 def _check_target(target: Path) -> None:
@@ -81,25 +58,6 @@ def _check_target(target: Path) -> None:
         raise InputError(f"{target} is a file; give a directory for the graph.")
     if target.is_dir() and any(target.iterdir()) and not (target / GRAPH_FILE).exists():
         raise InputError(f"{target} holds other files and no graph; give an empty or new directory for the graph.")
-
-
-def _previous(target: Path) -> Path:
-    return target.with_name(f".{target.name}.previous")
-
-
-def _swap(temporary: Path, target: Path) -> None:
-    """Put the new directory in place; killed between the two renames, `read_graph` brings the old one back."""
-    previous = _previous(target)
-    if target.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        target.rename(previous)
-    try:
-        temporary.rename(target)
-    except OSError:
-        if previous.exists():
-            previous.rename(target)
-        raise
-    shutil.rmtree(previous, ignore_errors=True)
 
 
 def _write_files(graph: GraphTables, folder: Path) -> None:
@@ -110,65 +68,15 @@ def _write_files(graph: GraphTables, folder: Path) -> None:
         "mentions": len(graph.mention_concepts),
         "rare_mentions": len(graph.rare.product),
         "prototypes": len(graph.prototypes.concept),
+        "pictures": 0 if graph.pictures is None else len(graph.pictures),
     }
     description = {"format_version": FORMAT_VERSION, **asdict(graph.info), "counts": counts}
     (folder / GRAPH_FILE).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name, columns in _arrow_columns(graph):
+    for name, columns in graph_columns(graph):
         write_columns(columns, folder / name)
+    if graph.pictures is not None:
+        write_pictures(graph.pictures, folder)
     pa.default_memory_pool().release_unused()
-
-
-def _arrow_columns(graph: GraphTables) -> Iterator[tuple[str, Columns]]:
-    """Name and columns of one file after the other."""
-    concepts, hierarchy, prototypes, rare = graph.concepts, graph.hierarchy, graph.prototypes, graph.rare
-    products = pa.array(graph.product_ids, pa.string())
-    yield (
-        "concepts.parquet",
-        {
-            "concept_id": pa.array(np.arange(len(concepts), dtype=np.int64)),
-            "phrase": pa.array(concepts.phrases, pa.string()),
-            "surface": pa.array(concepts.surfaces, pa.string()),
-            "head": pa.array(concepts.heads, pa.string()),
-            "depth": pa.array(hierarchy.depth),
-            "frequency": pa.array(graph.frequency),
-            "modifiers": pa.array([list(own) for own in concepts.modifiers], _TEXTS),
-        },
-    )
-    yield (
-        "is_a.parquet",
-        {
-            "child_id": pa.array(hierarchy.child),
-            "parent_id": pa.array(hierarchy.parent),
-            "primary": pa.array(hierarchy.primary),
-        },
-    )
-    yield (
-        "mentions.parquet",
-        {
-            "product_id": Coded(rows_of(graph.mention_offsets), products),
-            "concept_id": pa.array(graph.mention_concepts),
-        },
-    )
-    yield "products.parquet", {"product_id": products}
-    yield (
-        "rare.parquet",
-        {
-            "product_id": Coded(rare.product, products),
-            "phrase": Coded(rare.phrase, pa.array(rare.table.phrases, pa.string())),
-            "surface": Coded(rare.phrase, pa.array(rare.table.surfaces, pa.string())),
-            "head": Coded(rare.phrase, pa.array(rare.table.heads, pa.string())),
-            "modifiers": Coded(rare.phrase, pa.array([list(own) for own in rare.table.modifiers], _TEXTS)),
-        },
-    )
-    yield (
-        "prototypes.parquet",
-        {
-            "concept_id": pa.array(prototypes.concept),
-            "rank": pa.array(prototypes.rank),
-            "image_id": pa.array(prototypes.image_ids, pa.string()),
-            "similarity": pa.array(prototypes.similarity),
-        },
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- read
@@ -181,11 +89,13 @@ def read_graph(directory: str | Path) -> GraphTables:
         InputError: naming the file and the remedy, if a file is missing, unreadable, of another format version, or has
             wrong columns, types or references.
     """
-    folder = Path(directory).absolute()
-    if not folder.exists() and _previous(folder).exists():
-        _previous(folder).rename(folder)  # a save was killed between its two renames
+    return read_directory(Path(directory).absolute(), _read_files)
+
+
+def _read_files(folder: Path) -> GraphTables:
     info = _read_info(folder)
-    columns = {name: _read_columns(folder / name) for name in _COLUMNS}
+    columns = {name: _read_columns(folder / name) for name in SCHEMA if name not in _OPTIONAL}
+    spelt = _read_spellings(folder / "spellings.parquet")
     concepts = columns["concepts.parquet"]
     count = len(concepts["phrase"])
     path = folder / "concepts.parquet"
@@ -199,15 +109,26 @@ def read_graph(directory: str | Path) -> GraphTables:
     offsets, values = from_pairs(product, mentions["concept_id"], len(product_ids))
     return GraphTables(
         info=info,
-        concepts=_phrases(concepts),
+        concepts=_phrases(concepts, spelt),
         frequency=concepts["frequency"],
         hierarchy=_hierarchy(folder / "is_a.parquet", columns["is_a.parquet"], concepts["depth"]),
         product_ids=product_ids,
         mention_offsets=offsets,
         mention_concepts=values,
-        rare=_rare(folder / "rare.parquet", columns["rare.parquet"], product_ids, row),
+        rare=_rare(folder / "rare.parquet", columns["rare.parquet"], product_ids, row, spelt),
         prototypes=_prototypes(folder / "prototypes.parquet", columns["prototypes.parquet"], count),
+        pictures=_read_pictures(folder, info),
+        coherence=_read_coherence(path),
     )
+
+
+def _read_coherence(path: Path) -> np.ndarray | None:
+    """The column of concepts.parquet that graphs have whose pictures were looked at; empty cells are nan."""
+    if "coherence" not in pq.read_schema(path).names:
+        return None
+    column = pq.read_table(path, columns=["coherence"]).column("coherence")
+    _require(_suits(column.type, pa.float32()), path, f"column 'coherence' is {column.type}, not {pa.float32()}")
+    return column.cast(pa.float32()).to_numpy().astype(np.float32)
 
 
 def _require(condition: bool, path: Path, fault: str) -> None:
@@ -228,10 +149,11 @@ def _read_info(folder: Path) -> GraphInfo:
         raise InputError(f"{path} has format_version {version!r}, this release reads {FORMAT_VERSION}; {_REBUILD}.")
     values = {}
     for one in fields(GraphInfo):
-        kind = int if one.name in ("min_frequency", "embedding_dim") else str
-        value = described.get(one.name)
-        _require(isinstance(value, kind) and not isinstance(value, bool), path, f"{one.name} is {value!r}")
-        values[one.name] = value
+        if one.name in described or one.name not in SELECTION_FIELDS:
+            value = described.get(one.name)
+            kind = int if one.name == "min_frequency" else type(one.default)
+            _require(type(value) is kind, path, f"{one.name} is {value!r}")
+            values[one.name] = value
     return GraphInfo(**values)
 
 
@@ -243,7 +165,7 @@ def _read_columns(path: Path) -> dict[str, Any]:
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as Parquet ({error}); {_REBUILD} or restore the file.") from error
     read: dict[str, Any] = {}
-    for name, kind in _COLUMNS[path.name].items():
+    for name, kind in SCHEMA[path.name].items():
         _require(name in table.column_names, path, f"has no column {name!r}")
         column = table.column(name)
         _require(_suits(column.type, kind), path, f"column {name!r} is {column.type}, not {kind}")
@@ -256,7 +178,7 @@ def _plain(column: pa.ChunkedArray, kind: pa.DataType, coded: bool) -> np.ndarra
     if coded:
         codes = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         return pa.concat_arrays(codes.unify_dictionaries().chunks) if codes.num_chunks else pa.array([], codes.type)
-    if kind in (pa.string(), _TEXTS):
+    if kind in (pa.string(), TEXTS):
         return column.to_pylist()
     return column.cast(kind).to_numpy()
 
@@ -285,9 +207,42 @@ def _product_rows(path: Path, product_ids: pa.DictionaryArray, row: dict[str, in
         raise InputError(f"{path}: product {error} is not in products.parquet; {_REBUILD}.") from error
 
 
-def _phrases(columns: dict[str, Any]) -> PhraseTable:
+def _read_spellings(path: Path) -> dict[str, dict[str, int]]:
+    """Counts of the spellings by phrase; empty for a graph written before they were counted."""
+    if not path.is_file():
+        return {}
+    columns = _read_columns(path)
+    counts: dict[str, dict[str, int]] = {}
+    for phrase, surface, count in zip(columns["phrase"], columns["surface"], columns["count"].tolist(), strict=True):
+        counts.setdefault(phrase, {})[surface] = count
+    return counts
+
+
+def _phrases(columns: dict[str, Any], spelt: dict[str, dict[str, int]]) -> PhraseTable:
+    phrases, surfaces = columns["phrase"], columns["surface"]
     modifiers = [tuple(own) for own in columns["modifiers"]]
-    return PhraseTable(columns["phrase"], columns["surface"], columns["head"], modifiers)
+    counts = [UNKNOWN_COUNT] * len(phrases)
+    others: list[tuple[tuple[str, int], ...]] = [()] * len(phrases)
+    for row, (phrase, surface) in enumerate(zip(phrases, surfaces, strict=True)):
+        known = spelt.get(phrase, {})
+        if surface in known:
+            counts[row] = known[surface]
+            others[row] = tuple((other, count) for other, count in known.items() if other != surface)
+    return PhraseTable(phrases, surfaces, columns["head"], modifiers, counts, others)
+
+
+def _read_pictures(folder: Path, info: GraphInfo) -> Pictures | None:
+    """The pictures with their embeddings mapped from the file; None for a graph without."""
+    path, embeddings = folder / "pictures.parquet", folder / EMBEDDINGS
+    if not path.is_file() and not embeddings.is_file():
+        return None
+    columns = _read_columns(path)
+    product_ids = columns["product_id"]
+    product_ids = product_ids.dictionary.take(product_ids.indices).to_pylist()  # one text for what repeats
+    embeds = open_embeddings(embeddings)
+    wanted = (len(product_ids), info.embedding_dim)
+    _require(embeds.shape == wanted, embeddings, f"has shape {embeds.shape}, not {wanted}")
+    return Pictures(product_ids, columns["picture_key"], embeds)
 
 
 def _hierarchy(path: Path, columns: dict[str, Any], depth: np.ndarray) -> Hierarchy:
@@ -300,13 +255,19 @@ def _hierarchy(path: Path, columns: dict[str, Any], depth: np.ndarray) -> Hierar
     return Hierarchy(columns["child_id"], columns["parent_id"], columns["primary"].astype(np.bool_), depth)
 
 
-def _rare(path: Path, columns: dict[str, Any], product_ids: list[str], row: dict[str, int]) -> Mentions:
+def _rare(
+    path: Path,
+    columns: dict[str, Any],
+    product_ids: list[str],
+    row: dict[str, int],
+    spelt: dict[str, dict[str, int]],
+) -> Mentions:
     first: dict[str, int] = {}
     for i, phrase in enumerate(columns["phrase"]):
         first.setdefault(phrase, i)
     compact = {phrase: i for i, phrase in enumerate(first)}
     phrase = np.array([compact[one] for one in columns["phrase"]], dtype=np.int64)
-    table = _phrases(columns).take(list(first.values()))
+    table = _phrases(columns, spelt).take(list(first.values()))
     return Mentions(table, product_ids, _product_rows(path, columns["product_id"], row), phrase)
 
 

@@ -7,19 +7,33 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
 
 from easynlp_fashionklip.graph import lexicon
+from easynlp_fashionklip.graph.rewriting import RewritingRules
 
+# No sentence about clothes is longer; what is, is broken data, and reading it takes more than its share of time.
+MAX_SEGMENT_CHARACTERS = 1000
+
+_BLOCK = re.compile(r"<\s*/?\s*(?:br|p|li|ul|ol|div|td|tr|table|h\d)\b[^>]{0,200}>", re.I)
 _MARKUP = re.compile(r"<[^>]{0,200}>")
 _BROKEN_ENTITY = re.compile(r"&\s?(?:rsquo|lsquo|quot|nbsp|amp|ldquo|rdquo|ndash|mdash|reg|trade|#\d+)\b\s?;?", re.I)
 _TYPOGRAPHY = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": " - ", "\u2014": " - ", "\u2011": "-"}
     | {"\u00a0": " "}
 )
-_SEGMENT = re.compile(r"(?<=[.!?;])\s+|\s*[\n\r\t•|]+\s*|\s+-\s+|(?<=[a-z]):\s+")
-_WORD = re.compile(r"[^\W_]+(?:[-'/&.][^\W_]+)*|[^\s\w]")
+_SEGMENT = re.compile(r"(?<=[.!?;])\s+|\s*[\n\r\t•·|;]+\s*|\s+-\s+")
+_KEY = re.compile(r"([A-Za-z][A-Za-z ]{1,24}?)\s*(?::|-(?=\s))\s*(.*)", re.S)
+_SEVERAL_KEYS = re.compile(r",\s*(?=[A-Z][A-Za-z ]{1,24}?(?::|-\s))")
+_LATER_KEY = re.compile(r"(?<=[a-z]):\s+")
+_WITH_SLASH = re.compile(r"\bw/\s*")
+_SHARE = re.compile(r"\d+(?:[.,]\d+)?\s?%")
+_PLURAL_APOSTROPHE = re.compile(r"(?<=s)'(?=\s|$)")
+_WORD = re.compile(r"[^\W_]+(?:[-'/&._][^\W_]+)*|[^\s\w]")
+_BROKEN_CHARACTER = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")  # controls, halves of pairs
+_BLANKS = re.compile(r"[^\S\n\r\t]{8,}")
 _HAS_WORD = re.compile(r"[^\W\d_]{3}")
 
 # Spellings of the same thing, tried in order on a segment. What a rule writes, no later rule may undo.
@@ -29,6 +43,17 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"t[- ]?shirts|tee[- ]?shirts|tees", "t-shirts"),
         (r"t[- ]?shirt|tee[- ]?shirt|tee", "t-shirt"),
         (r"v[- ]?neck(?:ed|line)?", "v-neck"),
+        (r"center", "centre"),
+        (r"multi-?colou?red", "multicoloured"),
+        (r"(\w+)colored", r"\1coloured"),
+        (r"crop[- ]top(s?)", r"crop-top\1"),
+        (r"pull-over(s?)", r"pullover\1"),
+        (r"lambs-wool", "lambswool"),
+        (r"bow[- ]tie(s?)", r"bow-tie\1"),
+        (r"fit (?:and|&|n) flared?", "fit-and-flare"),
+        (r"zip[- ]fly", "zip fly"),
+        (r"saris?", "saree"),
+        (r"(?:side|front|back|inner|inside|chest)-(?=(?:slit|pocket|zip|vent|seam|button|closure|fastening)s?\b)", ""),
         (r"u[- ]?neck(?:ed|line)?", "u-neck"),
         (r"a[- ]line", "a-line"),
         (r"y[- ]back", "y-back"),
@@ -50,18 +75,32 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"button[- ]down collar", "button-down collar"),
         (r"pull[- ]on", "pull-on"),
         (r"push[- ]up", "push-up"),
-        (r"wide[- ]leg", "wide leg"),
+        (r"(wide|straight|tapered|flared|skinny|slim)-leg", r"\1_leg"),
         (r"(knee|calf|ankle|full|thigh|hip|mid|three-quarter)[- ]length", r"\1-length"),
-        (r"half[- ]sleeve(?:d|s)?", "short sleeve"),
-        (r"full[- ]sleeve(?:d|s)?", "long sleeve"),
-        (r"(\w{2,})-neck(?:ed)?", r"\1 neck"),
-        (r"(round|crew|polo|roll|scoop|boat|square|turtle|mandarin|high)[- ]necked", r"\1 neck"),
-        (r"(\w{2,})[- ]sleeved", r"\1 sleeve"),
-        (r"(\w{2,})[- ]waisted", r"\1 waist"),
-        (r"(\w{2,})[- ]heeled", r"\1 heel"),
-        (r"(\w{2,})[- ]toed", r"\1 toe"),
-        (r"(\w{2,})-(fit|waist|rise|sleeve|sole|knit|print|collar|gauge|strap)(?:ted|s)?", r"\1 \2"),
-        (r"(faux|imitation|fake|synthetic|artificial)[- ](leather|suede|fur)", r"faux-\2"),
+        (r"half[- ]sleeved", "short_sleeve"),
+        (r"full[- ]sleeved", "long_sleeve"),
+        (r"half[- ]sleeves?", "short sleeve"),
+        (r"full[- ]sleeves?", "long sleeve"),
+        # `_` keeps two words one modifier: `short-sleeved` describes a shirt, `short sleeves` are parts.
+        (r"(?!v-|u-)(\w{2,}(?:-\w+)?)-neck(?:ed)?", r"\1_neck"),
+        (r"(round|crew|polo|roll|scoop|boat|square|mandarin|high|funnel|cowl)[- ]necked", r"\1_neck"),
+        (r"(\w{2,}(?:-\w+)?)[- ]sleeved", r"\1_sleeve"),
+        (r"(\w{2,})[- ]waisted", r"\1_waist"),
+        (r"(\w{2,})[- ]heeled", r"\1_heel"),
+        (r"(\w{2,})[- ]toed", r"\1_toe"),
+        (r"(\w{2,})[- ]legged", r"\1_leg"),
+        (
+            r"(?!cap-)(\w{2,}(?:-quarter)?)-(fit|waist|rise|sleeve|sole|collar|gauge|cut|leg|toe|heel|frame|blend|shoulder)(?:ted|s)?"
+            r"(?!-)",
+            r"\1_\2",
+        ),
+        (r"off-the_shoulder", "off-the-shoulder"),
+        (r"rib[- ]knit(?:ted)?", "rib_knit"),
+        (
+            r"(?!animal|leopard|zebra|snakeskin|all-over|screen|block|foil|hand|placement|graphic)(\w{3,})-print",
+            r"\1_print",
+        ),
+        (r"faux[- ](leather|suede|fur|shearling)", r"faux-\1"),
         (r"stainless[- ]steel", "stainless-steel"),
         (r"rose[- ]gold", "rose-gold"),
         (r"sweat[- ](shirts?|pants)", r"sweat\1"),
@@ -69,7 +108,6 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"sun[- ]glasses", "sunglasses"),
         (r"swim[- ](suits?|wear)", r"swim\1"),
         (r"back[- ]packs", "backpacks"),
-        (r"shoulder[- ]strap(s?)", r"shoulder-strap\1"),
         (r"press[- ]studs", "press-studs"),
         (r"hair clips?", "hair-clip"),
         (r"hair[- ]?/ ?alice band", "alice-band"),
@@ -83,13 +121,15 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"appliqu[eé](?:d|s)?", "applique"),
     )
 )
+_REWRITING = RewritingRules(_SPELLINGS)
 
 # Segments about care, warranty or the maker say nothing of the look, and where the reader is spoken to it is praise.
 _CARE = re.compile(
     r"\b(?:(?:machine|hand|cold)[- ]wash(?:able)?|wash (?:separately|dark|in|with|at|inside|before|it|cold|warm)|"
     r"dry[- ]?clean(?:ing|ed)?|tumble[- ]dry|bleach|detergent|warranty|guaranteed?|stains?|do not|don't|avoid|"
-    r"keep (?:it )?away|store (?:it |them )?in|remove (?:dust|dirt|oil|any)|wip(?:e|ing)|ironing|iron at|shoe polish|"
-    r"model'?s? (?:is|stat\w*|height|wears)|the model|founded|established in|brand (?:was|is|name)|"
+    r"keep (?:it )?away|store (?:it |them )?in|remove (?:dust|dirt|oil|any)|wip(?:e|ing)|"
+    r"iron (?:on|at|low|inside|medium|reverse|if)|(?:no|easy|need|needs) ironing|(?:may|will) (?:transfer|bleed|fade)|"
+    r"shoe polish|model'?s? (?:is|stat\w*|height|wears)|the model|founded|established in|brand (?:was|is|name)|"
     r"care instructions?|fabric care|shoe care)\b",
     re.IGNORECASE,
 )
@@ -102,8 +142,10 @@ _PRAISE = re.compile(
 
 def clean_text(text: str) -> str:
     """Text without HTML tags and entities (also broken ones such as `& rsquo s`), curly quotes made straight."""
-    text = _BROKEN_ENTITY.sub(" ", html.unescape(_MARKUP.sub(" ", text)))
-    return text.translate(_TYPOGRAPHY)
+    text = _BLOCK.sub("\n", html.unescape(_BLOCK.sub("\n", text)))
+    text = _BROKEN_ENTITY.sub(" ", _MARKUP.sub(" ", text)).translate(_TYPOGRAPHY)
+    text = _SHARE.sub(" % ", _WITH_SLASH.sub("with ", text))
+    return _PLURAL_APOSTROPHE.sub("", text)
 
 
 def split_segments(text: str) -> list[str]:
@@ -111,8 +153,51 @@ def split_segments(text: str) -> list[str]:
 
     Raises nothing; a text without words gives `[]`. Spelling variants are already resolved (see `unify_spelling`).
     """
-    segments = (segment.strip() for segment in _SEGMENT.split(clean_text(text)))
-    return [unify_spelling(segment) for segment in segments if _is_about_looks(segment)]
+    return [segment for raw in raw_segments(text) if (segment := read_segment(raw))]
+
+
+def raw_segments(text: str) -> list[str]:
+    """The sentences, bullets and fragments of a text as they are written, with a word each; none is overlong."""
+    clean = _BLANKS.sub(" ", clean_text(_BROKEN_CHARACTER.sub(" ", text)))
+    lines = (piece for line in _SEGMENT.split(clean) for piece in _SEVERAL_KEYS.split(line))
+    segments = [segment.strip() for line in lines for segment in _read_key(line.strip())]
+    if len(clean) > MAX_SEGMENT_CHARACTERS:
+        segments = [piece for segment in segments for piece in _pieces(segment)]
+    return [segment for segment in segments if _HAS_WORD.search(segment)]
+
+
+def _pieces(segment: str) -> list[str]:
+    """A segment cut between words into pieces of at most `MAX_SEGMENT_CHARACTERS`; longer "words" are cut too."""
+    if len(segment) <= MAX_SEGMENT_CHARACTERS:
+        return [segment]
+    return textwrap.wrap(segment, MAX_SEGMENT_CHARACTERS, break_on_hyphens=False)
+
+
+def read_segment(raw: str) -> str:
+    """A segment of `raw_segments` in normal spelling; '' if it does not speak of looks."""
+    return unify_spelling(raw) if _is_about_looks(raw) else ""
+
+
+def _read_key(piece: str) -> list[str]:
+    """`Collar: spread` is a spread collar, `Fabric: cotton` cotton; the value of `Colour` or `Size` says no concept.
+
+    Other keys and their values are read apart.
+    """
+    match = _KEY.fullmatch(piece)
+    if match is None:
+        return _LATER_KEY.split(piece)
+    key, value = match.groups()
+    noun = head_form(unify_spelling(key).split()[-1])
+    if noun in lexicon.VALUELESS_KEYS:
+        return []
+    first, comma, rest = value.partition(",")
+    words = tokenise(unify_spelling(first))
+    names_noun = (
+        any(lexicon.is_noun(head_form(word)) for word in words) and head_form(words[-1]) not in lexicon.MATERIALS
+    )
+    if noun not in lexicon.PARTS | lexicon.NEEDS_MODIFIER or noun in lexicon.STUFF_KEYS or len(words) > 4 or names_noun:
+        return _LATER_KEY.split(value) if noun in lexicon.STUFF_KEYS or names_noun else [key, *_LATER_KEY.split(value)]
+    return [f"{first.lower().strip(' .')} {noun}{rest if rest.lstrip().startswith('with') else comma + rest}"]
 
 
 def _is_about_looks(segment: str) -> bool:
@@ -131,9 +216,7 @@ def is_title_case(words: Sequence[str]) -> bool:
 
 def unify_spelling(segment: str) -> str:
     """One spelling per thing: `T Shirt`, `tee-shirt`, `Tshirts` become `t-shirt(s)`, `round-necked` `round neck`."""
-    for pattern, replacement in _SPELLINGS:
-        segment = pattern.sub(replacement, segment)
-    return segment
+    return _REWRITING.apply(segment)
 
 
 def tokenise(segment: str) -> list[str]:

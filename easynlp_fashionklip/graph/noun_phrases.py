@@ -48,31 +48,38 @@ def noun_phrases(words: Sequence[Word], flat: bool = False) -> list[NounPhrase]:
     and third of a list) to a phrase before them.
     """
     phrases: list[NounPhrase] = []
-    preposition = -1
-    for start, stop, closing in _runs(words):
-        phrase = _phrase(words, start, stop, flat)
+    preposition = suspended = -1
+    for start, stop, closing in _runs(words, flat):
+        phrase = _phrase(words, start, stop, flat, preposition >= 0)
         if preposition >= 0:
             _attach(phrases, phrase, words, preposition, (start, stop))
         if phrase is not None:
-            phrase.is_object = preposition >= 0
+            phrase.is_object = preposition >= 0 or suspended >= 0
             phrases.append(phrase)
         if closing.role is Role.PREPOSITION:
-            preposition = stop
+            preposition, suspended = stop, -1
+        elif closing.role is Role.PLACE or (closing.lower == "of" and suspended >= 0):
+            # "with buttons at the neck and a belt": the list goes on after the place
+            preposition, suspended = -1, max(preposition, suspended)
+        elif closing.role is Role.SOFT and suspended >= 0:
+            preposition, suspended = suspended, -1
         elif closing.role in (Role.BREAK, Role.NEGATION):
-            preposition = -1
+            preposition = suspended = -1
     return phrases
 
 
 _END = Word(".", Role.BREAK)
 
 
-def _runs(words: Sequence[Word]) -> Iterator[tuple[int, int, Word]]:
+def _runs(words: Sequence[Word], flat: bool) -> Iterator[tuple[int, int, Word]]:
     """(start, stop, word at stop) of the runs between words that end a phrase; runs may be empty."""
     start, has_noun, negated = 0, False, False
     for i, word in enumerate((*words, _END)):
+        if flat and word.role is Role.SOFT and has_noun and words[i - 1].role is Role.MODIFIER and i + 1 < len(words):
+            continue  # "Polo Neck White, Red T-Shirt"
         soft = word.role is Role.SOFT and (has_noun or _is_plain_break(words, i))
         inner = word.role is Role.DETERMINER and has_noun
-        if soft or inner or word.role in (Role.PREPOSITION, Role.NEGATION, Role.BREAK):
+        if soft or inner or word.role in (Role.PREPOSITION, Role.NEGATION, Role.PLACE, Role.BREAK):
             yield (i if negated else start), i, word
             start, has_noun = i + 1, False
             negated = word.role is Role.NEGATION or (negated and word.role is Role.SOFT)
@@ -83,22 +90,32 @@ def _runs(words: Sequence[Word]) -> Iterator[tuple[int, int, Word]]:
 def _is_plain_break(words: Sequence[Word], i: int) -> bool:
     """A comma before a determiner or at an end joins nothing."""
     following = words[i + 1].role if i + 1 < len(words) else Role.BREAK
-    return following in (Role.DETERMINER, Role.BREAK, Role.PREPOSITION)
+    return following in (Role.DETERMINER, Role.BREAK, Role.PLACE, Role.PREPOSITION)
 
 
-def _phrase(words: Sequence[Word], start: int, stop: int, flat: bool) -> NounPhrase | None:
-    head = _head_position(words, start, stop, flat)
+def _phrase(words: Sequence[Word], start: int, stop: int, flat: bool, attached: bool) -> NounPhrase | None:
+    head = _head_position(words, start, stop, flat, attached)
     if head < 0:
-        return None
+        return _split_phrase(words, start, stop)
     form = head_form(words[head].text)
     members = list(range(start, stop)) if flat else list(range(start, head))
     modifiers = group_modifiers(words, [i for i in members if i != head], form)
-    if not modifiers and form == "top" and start and head and words[head - 1].lower == "the":
+    if not modifiers and form == "top" and head and words[head - 1].lower in ("the", "on", "at"):
         return None  # "at the top" is a place
     return NounPhrase(form, words[head].lower, head, modifiers)
 
 
-def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool) -> int:
+def _split_phrase(words: Sequence[Word], start: int, stop: int) -> NounPhrase | None:
+    """`Slim-fit.`, alone: the compound modifier is a slim fit itself."""
+    compound = max((i for i in range(start, stop) if "_" in words[i].text), default=-1)
+    if compound < 0:
+        return None
+    first, _, last = words[compound].lower.rpartition("_")
+    form = head_form(last)
+    return NounPhrase(form, last, compound, (Modifier(first.replace("_", " "), first.replace("_", " ")),))
+
+
+def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool, attached: bool) -> int:
     """Index of the head noun of a run, -1 if nothing in it may be a head."""
     nouns = [i for i in range(start, stop) if words[i].role in (Role.NOUN, Role.OPEN_NOUN)]
     garments = [i for i in nouns if head_form(words[i].text) in lexicon.GARMENTS]
@@ -110,7 +127,7 @@ def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool) -> 
         return garments[-1] if flat and garments and is_colour else last
     form = head_form(words[last].text)
     described = any(lexicon.is_listed(words[i].lower) for i in range(start, last))
-    if words[last].is_root and described and form not in lexicon.STOP_NOUNS:
+    if ((words[last].is_root and described) or (attached and len(form) > 3)) and form not in lexicon.STOP_NOUNS:
         return last
     return garments[-1] if garments else -1
 
@@ -137,8 +154,14 @@ def _joins(words: Sequence[Word], first: int, second: int) -> bool:
     before, after = words[first].lower, words[second].lower
     if before in lexicon.GENDERS or after in lexicon.GENDERS:
         return False
-    if before in lexicon.COLOUR_SHADES and after in lexicon.COLOURS:
+    if "_" in before or "_" in after:
+        return False
+    if (before in lexicon.COLOUR_SHADES or before in lexicon.COLOURS) and after in lexicon.COLOURS:
         return True
+    if before in lexicon.COLOURS and after in ("melange", "marl", "marled"):
+        return True
+    if before in ("french", "mulberry", "sterling", "pony", "camel"):
+        return after in ("terry", "silk", "silver", "hair")
     if before == "all-over":
         return after in ("pattern", "print")
     if before in lexicon.COLOURS or before in lexicon.PATTERNS or before in lexicon.STOP_MODIFIERS - lexicon.FIT_WORDS:
@@ -159,6 +182,8 @@ def _modifier(group: list[str], head: str) -> Modifier | None:
         last = head_form(group[1]) if head_form(group[1]) in lexicon.COMPOUND_SECONDS else group[1]
         return Modifier(f"{group[0]} {last}", surface)
     word = group[0]
+    if "_" in word:
+        return Modifier(word.replace("_", " "), surface.replace("_", " "))
     if word in lexicon.GENDERS:
         return Modifier(lexicon.GENDERS[word], lexicon.GENDERS[word])
     fits = head == "fit" and word in lexicon.FIT_WORDS
@@ -198,7 +223,7 @@ def _attachment(kind: str, phrase: NounPhrase | None, words: Sequence[Word], run
     is_stuff = phrase.head in lexicon.MATERIALS or phrase.head in lexicon.COLOURS
     if (kind == "in" and not is_stuff) or (phrase.head in lexicon.NEEDS_MODIFIER and not phrase.modifiers):
         return None
-    if kind == "with" and not (phrase.head in lexicon.PARTS or phrase.head in lexicon.GARMENTS):
+    if kind == "with" and phrase.head in lexicon.COLOURS and phrase.head not in lexicon.MATERIALS:
         return None
     nearest = phrase.modifiers[-1:]
     form = " ".join([kind, *(modifier.form for modifier in nearest), phrase.head])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.errors import InputError
@@ -33,7 +34,7 @@ def load_spacy(name: str = "") -> Language:
     for candidate in (name,) if name else KNOWN_PIPELINES:
         nlp = _load(candidate)
         if nlp is not None:
-            return _with_parser(nlp, candidate)
+            return _sped_up(_with_parser(nlp, candidate))
     asked = f"the spaCy pipeline {name!r}" if name else "an English spaCy pipeline"
     raise InputError(f"Mining concepts needs {asked}, which is not installed: {_INSTALL_PIPELINE}.")
 
@@ -67,6 +68,41 @@ def _with_parser(nlp: Language, name: str) -> Language:
     return nlp
 
 
+def _sped_up(nlp: Language) -> Language:
+    from easynlp_fashionklip.graph.products import speed_up  # it imports thinc, which spaCy brings
+
+    return speed_up(nlp)
+
+
 def pipeline_name(nlp: Language) -> str:
     """Name and version of a pipeline as graph.json records it, e.g. `en_core_web_sm 3.8.0`."""
     return f"{nlp.meta.get('lang', '')}_{nlp.meta.get('name', '')} {nlp.meta.get('version', '')}".strip()
+
+
+@dataclass(frozen=True)
+class PortablePipeline:
+    """A pipeline that can be sent to another process or machine, which then reads texts with the same weights."""
+
+    config: str
+    data: bytes
+
+    @staticmethod
+    def of(nlp: Language) -> PortablePipeline:
+        """Pack a pipeline."""
+        return PortablePipeline(nlp.config.to_str(), nlp.to_bytes())
+
+    def load(self) -> Language:
+        """Unpack it.
+
+        Raises:
+            InputError: spaCy is not installed on this machine.
+        """
+        try:
+            from spacy.util import load_model_from_config
+        except ImportError as error:
+            raise InputError("Mining concepts needs spaCy, which is not installed here: pip install spacy.") from error
+        from thinc.api import Config
+
+        nlp: Language = load_model_from_config(Config().from_str(self.config), auto_fill=True)
+        nlp.from_bytes(self.data)
+        return _sped_up(nlp)

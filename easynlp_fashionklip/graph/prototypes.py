@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from easynlp_fashionklip.graph.csr import from_pairs, rows_of
 from easynlp_fashionklip.graph.mmr import maximal_marginal_relevance
+from easynlp_fashionklip.graph.nearest import ELEMENTS_AT_ONCE, Candidates, nearest, rows_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
 PROMPT = "a photo of {surface}"
-_CONCEPTS_AT_ONCE = 256
-_IMAGES_AT_ONCE = 16384
+DUPLICATE_SIMILARITY = 0.98  # measured: docs/BENCHMARKS.md, "Near-duplicate pictures"
+_ROWS_AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
@@ -53,95 +55,101 @@ def select_prototypes(
     num_candidates: int = 20,
     num_prototypes: int = 10,
     diversity: float = 0.8,
+    duplicate_similarity: float = DUPLICATE_SIMILARITY,
+    picture_keys: NDArray[np.integer] | None = None,
 ) -> PrototypeTable:
     """Choose up to `num_prototypes` of N images for each of U concepts.
 
     Args:
         prompt_embeds: U x d, unit norm.
-        image_embeds: N x d, unit norm, any float type; converted to float32 a block at a time.
+        image_embeds: N x d, unit norm, any float type; converted a block at a time.
         candidates: (offsets U + 1, image rows) per concept; None lets every image stand for every concept.
         num_candidates: nearest images among which MMR chooses.
         num_prototypes: images kept; concepts with fewer candidates keep them all.
         diversity: weight of diversity in MMR, 0 to 1.
+        duplicate_similarity: of images more similar than this only one becomes a prototype; 1 or more keeps all. It
+            holds for embeddings that fill the sphere; see `duplicate_threshold`.
+        picture_keys: N integers, equal for the same picture in several rows: of these only the first candidate counts.
 
-    Memory is bounded by blocks of 256 concepts and 16,384 images. Equal similarities go to the lower image row.
+    Memory is bounded by blocks of concepts and images, whose size does not change the result. Equal similarities go to
+    the lower image row.
     """
-    prompts, images = _as_tensor(prompt_embeds), _as_tensor(image_embeds)
+    prompts, images = _as_tensor(prompt_embeds).float(), _as_tensor(image_embeds)
     if prompts.ndim != 2 or images.ndim != 2 or prompts.shape[1] != images.shape[1]:
         raise ValueError(f"prompts {tuple(prompts.shape)} and images {tuple(images.shape)} must be U x d and N x d.")
-    parts = []
-    for start in range(0, len(prompts) if len(images) else 0, _CONCEPTS_AT_ONCE):
-        block = prompts[start : start + _CONCEPTS_AT_ONCE].float()
-        similarity, image = _nearest(block, start, images, candidates, num_candidates)
-        parts.append(_thin(start, similarity, image, images, num_prototypes, diversity))
-    return _join(parts)
+    if num_candidates < 1:
+        raise ValueError(f"num_candidates must be at least 1, not {num_candidates}.")
+    among, allowed = None if candidates is None else Candidates(*candidates), None
+    if picture_keys is not None:
+        among, allowed = _without_copies(among, np.asarray(picture_keys))
+    if not len(images):
+        return _join([])
+    similarity, image = nearest(prompts, images, among, num_candidates, allowed)
+    threshold = duplicate_threshold(images, duplicate_similarity)
+    return _join(_thin(similarity, image, images, num_prototypes, diversity, threshold))
+
+
+def duplicate_threshold(images: Tensor, duplicate_similarity: float) -> float:
+    """The cosine above which two of N x d unit vectors count as the same picture.
+
+    Encoders put all pictures into a cone, the narrower the less they have been trained: what counts is the distance
+    between two pictures in units of the mean distance between any two, `1 - |mean|^2`.
+    """
+    if duplicate_similarity >= 1:
+        return float("inf")
+    total = torch.zeros(images.shape[1], dtype=torch.float64)
+    for start in range(0, len(images), _ROWS_AT_ONCE):
+        total += images[start : start + _ROWS_AT_ONCE].double().sum(dim=0).cpu()
+    spread = 1.0 - float((total / len(images)).square().sum())
+    return round(1.0 - (1.0 - duplicate_similarity) * max(spread, 0.0), 7)
 
 
 def _as_tensor(values: Tensor | NDArray[np.floating]) -> Tensor:
     return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
 
 
-def _nearest(
-    prompts: Tensor,
-    start: int,
-    images: Tensor,
-    candidates: tuple[NDArray[np.integer], NDArray[np.integer]] | None,
-    count: int,
-) -> tuple[Tensor, Tensor]:
-    """(similarity, image row) of the nearest candidates of a block of concepts: b x count, -inf and 0 where none."""
-    similarity = torch.full((len(prompts), count), -torch.inf, device=prompts.device)
-    image = torch.zeros(len(prompts), count, dtype=torch.long, device=prompts.device)
-    if candidates is None:
-        for first, block in _blocks(images, None):
-            scores = prompts @ block.to(prompts.device).T  # b x n
-            rows = torch.arange(first, first + len(block), device=prompts.device).expand_as(scores)
-            similarity, image = _best(torch.cat([similarity, scores], 1), torch.cat([image, rows], 1), count)
-        return similarity, image
-    offsets, values = candidates
-    for i in range(len(prompts)):
-        own = torch.from_numpy(values[offsets[start + i] : offsets[start + i + 1]].astype(np.int64))
-        for first, block in _blocks(images, own):
-            scores = (block.to(prompts.device) @ prompts[i])[None]  # 1 x n
-            rows = own[None, first : first + len(block)].to(prompts.device)
-            best = _best(torch.cat([similarity[i : i + 1], scores], 1), torch.cat([image[i : i + 1], rows], 1), count)
-            similarity[i : i + 1], image[i : i + 1] = best
-    return similarity, image
+def _without_copies(
+    candidates: Candidates | None, keys: NDArray[np.integer]
+) -> tuple[Candidates | None, Tensor | None]:
+    """The first candidate of each picture for each concept; without candidates, the mask of these among N."""
+    first, code = np.unique(keys, return_index=True, return_inverse=True)[1:]
+    if len(first) == len(keys):
+        return candidates, None
+    if candidates is not None:
+        return Candidates(*first_of_each_picture(candidates.offsets, candidates.values, code)), None
+    allowed = torch.zeros(len(keys), dtype=torch.bool)
+    allowed[torch.from_numpy(first)] = True
+    return None, allowed
 
 
-def _blocks(images: Tensor, rows: Tensor | None) -> Iterator[tuple[int, Tensor]]:
-    """(position of the first, float32 embeddings) of all images or of those at `rows`, a bounded number at a time."""
-    for first in range(0, len(images) if rows is None else len(rows), _IMAGES_AT_ONCE):
-        stop = first + _IMAGES_AT_ONCE
-        yield first, (images[first:stop] if rows is None else images[rows[first:stop].to(images.device)]).float()
-
-
-def _best(similarity: Tensor, image: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` most similar columns of each row, of equals the leftmost.
-
-    Everything below the count-th value goes first, so that only a few columns are sorted.
-    """
-    width = min(similarity.shape[1], 4 * count)
-    if similarity.shape[1] > width:
-        floor = similarity.topk(count, dim=1).values[:, -1:]  # b x 1
-        contested = similarity >= floor
-        if int(contested.sum(1).max()) <= width:
-            columns = contested.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :width]
-            similarity, image = similarity.gather(1, columns), image.gather(1, columns)
-    order = similarity.sort(dim=1, descending=True, stable=True).indices[:, :count]
-    return similarity.gather(1, order), image.gather(1, order)
+def first_of_each_picture(
+    offsets: NDArray[np.integer], values: NDArray[np.integer], picture: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Candidates (offsets U + 1, image rows) of each concept less those whose `picture` (N, >= 0) a lower row has."""
+    order = np.lexsort((values, picture[values], rows_of(offsets)))
+    concept, same = rows_of(offsets)[order], picture[values[order]]
+    is_first = np.append(True, (concept[1:] != concept[:-1]) | (same[1:] != same[:-1]))[: len(order)]
+    kept = order[is_first]
+    return from_pairs(concept[is_first], values[kept].astype(np.int64), len(offsets) - 1)
 
 
 def _thin(
-    start: int, similarity: Tensor, image: Tensor, images: Tensor, count: int, diversity: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """MMR over a block's candidates: (concept, rank, image row, similarity), one entry a prototype."""
-    mask = similarity > -torch.inf
-    embeds = images[image.to(images.device)].float().to(similarity.device)  # b x m x d
-    between = embeds @ embeds.transpose(1, 2)  # b x m x m
-    chosen, valid = maximal_marginal_relevance(similarity, between, mask, count, diversity)
-    concept, rank = valid.nonzero(as_tuple=True)
-    column = chosen[concept, rank]
-    return concept + start, rank, image[concept, column], similarity[concept, column]
+    similarity: Tensor, image: Tensor, images: Tensor, count: int, diversity: float, threshold: float
+) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """MMR over each concept's candidates: (concept, rank, image row, similarity), one entry a prototype, by block."""
+    parts = []
+    step = max(1, ELEMENTS_AT_ONCE // max(1, image.shape[1] * images.shape[1]))
+    for start in range(0, len(image), step):
+        own, rows = similarity[start : start + step], image[start : start + step]
+        embeds = rows_at(images, rows).to(own.device).double()  # b x m x d
+        # Rounded from double precision, so that neither block size nor threads show; see graph/nearest.py.
+        between = (embeds @ embeds.transpose(1, 2)).float()  # b x m x m
+        alike = between > threshold if threshold < 1 else None
+        chosen, valid = maximal_marginal_relevance(own, between, own > -torch.inf, count, diversity, alike)
+        concept, rank = valid.nonzero(as_tuple=True)
+        column = chosen[concept, rank]
+        parts.append((concept + start, rank, rows[concept, column], own[concept, column]))
+    return parts
 
 
 def _join(parts: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> PrototypeTable:

@@ -12,7 +12,11 @@ from easynlp_fashionklip.graph.store import ConceptGraph
 
 @dataclass(frozen=True)
 class GraphStatistics:
-    """Counts of a graph; `mean_concepts` is over all products, `depths[d]` counts the concepts of depth d."""
+    """Counts of a graph; `mean_concepts` is over all products, `depths[d]` counts the concepts of depth d.
+
+    `coherence_quantiles` are the deciles 0, 10, ..., 100 % of the visual coherences known, empty when none is;
+    `least_coherent` are phrase, coherence and frequency of the concepts that pictures show least.
+    """
 
     concepts: int
     roots: int
@@ -27,6 +31,8 @@ class GraphStatistics:
     with_prototypes: int
     without_prototypes: int
     prototypes: int
+    coherence_quantiles: list[float]
+    least_coherent: list[tuple[str, float, int]]
 
 
 def graph_statistics(graph: ConceptGraph, top: int = 20) -> GraphStatistics:
@@ -51,7 +57,24 @@ def graph_statistics(graph: ConceptGraph, top: int = 20) -> GraphStatistics:
         with_prototypes=with_prototypes,
         without_prototypes=len(graph) - with_prototypes,
         prototypes=int(offsets[-1]),
+        coherence_quantiles=_deciles(graph),
+        least_coherent=_least_coherent(graph, top),
     )
+
+
+def _deciles(graph: ConceptGraph) -> list[float]:
+    values = graph.tables.coherence
+    known = np.zeros(0) if values is None else values[~np.isnan(values)]
+    return np.quantile(known, np.linspace(0, 1, 11)).tolist() if len(known) else []
+
+
+def _least_coherent(graph: ConceptGraph, top: int) -> list[tuple[str, float, int]]:
+    tables = graph.tables
+    if tables.coherence is None:
+        return []
+    order = np.argsort(tables.coherence, kind="stable")  # nan last
+    order = order[~np.isnan(tables.coherence[order])][:top]
+    return [(tables.concepts.phrases[i], float(tables.coherence[i]), int(tables.frequency[i])) for i in order]
 
 
 def _commonest(counts: dict[str, int], top: int) -> list[tuple[str, int]]:

@@ -22,6 +22,7 @@ from easynlp_fashionklip.graph.prototypes import PROMPT, PrototypeTable
 from easynlp_fashionklip.graph.tables import (
     GraphInfo,
     GraphTables,
+    Pictures,
     PrototypeColumns,
     all_mentions,
     assemble,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from spacy.language import Language
 
+    from easynlp_fashionklip.graph.engines import Engine
     from easynlp_fashionklip.graph.mining import Progress
 
 
@@ -123,6 +125,18 @@ class ConceptGraph:
         mask |= mask.T
         return mask[np.ix_(inverse, inverse)]
 
+    def coherence(self, concept_id: int) -> float | None:
+        """How far a concept can be told from pictures (graph/coherence.py); None where that is unknown."""
+        known = self.tables.coherence
+        value = np.nan if known is None else float(known[range(len(self))[concept_id]])
+        return None if np.isnan(value) else value
+
+    def with_coherence(self, coherence: NDArray[np.float32]) -> ConceptGraph:
+        """This graph with other coherences: one for each concept, nan where unknown."""
+        if len(coherence) != len(self):
+            raise ValueError(f"{len(coherence)} coherences come for {len(self)} concepts.")
+        return ConceptGraph(replace(self.tables, coherence=coherence), self._nlp, self.origin)
+
     # ---- mentions
 
     def match(self, text: str, nlp: Language | None = None) -> list[int]:
@@ -188,7 +202,7 @@ class ConceptGraph:
         """This graph with other prototypes.
 
         `table.image` indexes `image_ids`; `table.concept` indexes `concept_ids`, whose prototypes alone are then
-        replaced, or is the concept id itself.
+        replaced, or is the concept id itself. Replacing all drops the picture embeddings: see `with_pictures`.
         """
         old = self.tables.prototypes
         chosen = np.arange(len(self)) if concept_ids is None else np.asarray(concept_ids, dtype=np.int64)
@@ -204,7 +218,18 @@ class ConceptGraph:
             np.concatenate([old.similarity[kept], table.similarity])[order],
         )
         info = replace(self.info, encoder=encoder, embedding_dim=embedding_dim, prompt=PROMPT, prototype_scope=scope)
-        return ConceptGraph(replace(self.tables, prototypes=columns, info=info), self._nlp, self.origin)
+        tables = replace(self.tables, prototypes=columns, info=info)
+        if concept_ids is None:  # another encoder's, as far as is known here
+            tables = replace(tables, pictures=None, info=info.without_selection())
+        return ConceptGraph(tables, self._nlp, self.origin)
+
+    def with_pictures(self, pictures: Pictures, **selection: str | float) -> ConceptGraph:
+        """This graph with the pictures its prototypes were chosen from, and how: it can then grow without them.
+
+        `selection` sets fields of `GraphInfo`: those of `tables.SELECTION_FIELDS`.
+        """
+        info = replace(self.info, **selection)  # type: ignore[arg-type]
+        return ConceptGraph(replace(self.tables, pictures=pictures, info=info), self._nlp, self.origin)
 
     def check_encoder(self, embedding_dim: int, name: str = "") -> None:
         """InputError if the prototypes were selected by an encoder of another dimension."""
@@ -225,18 +250,24 @@ class ConceptGraph:
         product_ids: Sequence[str],
         nlp: Language | None = None,
         progress: Progress | None = None,
+        engine: Engine | None = None,
     ) -> ConceptGraph:
         """A graph that also knows these texts: new concepts under their parents, every existing id and prototype kept.
 
         The same concepts, is-a edges and mentions as building from all texts at once; new concepts have no prototypes
-        until some are selected. InputError if the numbers of texts and product ids differ.
+        until some are selected (`graph.growth` does). InputError if the numbers of texts and product ids differ.
+        `engine` mines in place of `nlp` in this process.
         """
-        mined = mine(texts, nlp or self._pipeline(), progress)
+        mined = mine(texts, nlp or self._pipeline(), progress) if engine is None else engine.mine(texts, progress)
         if len(mined) != len(product_ids):
             raise InputError(f"{len(mined)} texts come with {len(product_ids)} product ids; give one id for each text.")
         mentions = merge(all_mentions(self.tables), mentions_of_texts(mined, product_ids))
         grown = assemble(mentions, self.info, first=len(self))
-        return ConceptGraph(replace(grown, prototypes=self.tables.prototypes), nlp or self._nlp, self.origin)
+        kept = replace(grown, prototypes=self.tables.prototypes, pictures=self.tables.pictures)
+        if self.tables.coherence is not None:
+            unknown = np.full(len(grown.concepts) - len(self), np.nan, dtype=np.float32)
+            kept = replace(kept, coherence=np.concatenate([self.tables.coherence, unknown]))
+        return ConceptGraph(kept, nlp or self._nlp, self.origin)
 
     # ---- derived tables
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,14 +16,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+UNKNOWN_COUNT = -1
+
+
 @dataclass(frozen=True)
 class PhraseTable:
-    """P distinct phrases: normal form, a spelling, head, modifiers."""
+    """P distinct phrases: normal form, commonest spelling, head, modifiers, and how often they are spelt how.
+
+    `counts[p]` mentions of phrase p are spelt `surfaces[p]`, and `others[p]` are its other spellings with their counts.
+    A graph written before spellings were counted has `UNKNOWN_COUNT`; its surfaces stay when it grows.
+    """
 
     phrases: list[str] = field(default_factory=list)
     surfaces: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     modifiers: list[tuple[str, ...]] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    others: list[tuple[tuple[str, int], ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Spellings that nobody counted are unknown."""
+        if not self.counts:
+            self.counts.extend([UNKNOWN_COUNT] * len(self.phrases))
+            self.others.extend([()] * len(self.phrases))
 
     def __len__(self) -> int:
         """Number of phrases."""
@@ -31,7 +46,7 @@ class PhraseTable:
 
     def take(self, rows: Sequence[int]) -> PhraseTable:
         """The phrases at these rows."""
-        columns = (self.phrases, self.surfaces, self.heads, self.modifiers)
+        columns = (self.phrases, self.surfaces, self.heads, self.modifiers, self.counts, self.others)
         return PhraseTable(*([column[row] for row in rows] for column in columns))  # type: ignore[arg-type]
 
     def __add__(self, other: PhraseTable) -> PhraseTable:
@@ -41,7 +56,30 @@ class PhraseTable:
             self.surfaces + other.surfaces,
             self.heads + other.heads,
             self.modifiers + other.modifiers,
+            self.counts + other.counts,
+            self.others + other.others,
         )
+
+    def spellings(self, row: int) -> dict[str, int]:
+        """Counts of the spellings of one phrase; empty if unknown."""
+        if self.counts[row] == UNKNOWN_COUNT:
+            return {}
+        return {self.surfaces[row]: self.counts[row], **dict(self.others[row])}
+
+    def add_spellings(self, row: int, counts: Mapping[str, int]) -> None:
+        """Count further mentions of one phrase; the commonest spelling, of equals the first, becomes its surface."""
+        known = self.spellings(row)
+        if not known:
+            return
+        for surface, count in counts.items():
+            known[surface] = known.get(surface, 0) + count
+        self.surfaces[row], self.counts[row], self.others[row] = ranked_spellings(known)
+
+
+def ranked_spellings(counts: Mapping[str, int]) -> tuple[str, int, tuple[tuple[str, int], ...]]:
+    """(commonest spelling, its count, the others with theirs), of equals the alphabetically first; unused ones go."""
+    (first, count), *rest = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return first, count, tuple((surface, many) for surface, many in rest if many > 0)
 
 
 @dataclass(frozen=True)
@@ -70,9 +108,24 @@ class PrototypeColumns:
         return PrototypeColumns(zero.astype(np.int64), zero.astype(np.int32), [], zero.astype(np.float32))
 
 
+SELECTION_FIELDS = (
+    "encoder_digest",
+    "image_size",
+    "num_candidates",
+    "num_prototypes",
+    "mmr_diversity",
+    "duplicate_similarity",
+    "min_coherence",
+)
+
+
 @dataclass(frozen=True)
 class GraphInfo:
-    """How the graph was made; written to graph.json. `embedding_dim` 0 and `encoder` '' mean: no prototypes yet."""
+    """How the graph was made; written to graph.json. `embedding_dim` 0 and `encoder` '' mean: no prototypes yet.
+
+    The fields from `encoder_digest` on are known only beside picture embeddings: what choosing prototypes again needs.
+    `encoder_digest` tells weights apart that share a name (`DualEncoder.digest`), `image_size` is the side in pixels.
+    """
 
     min_frequency: int
     spacy_pipeline: str = ""
@@ -80,6 +133,35 @@ class GraphInfo:
     encoder: str = ""
     embedding_dim: int = 0
     prototype_scope: str = ""
+    encoder_digest: str = ""
+    image_size: int = 0
+    num_candidates: int = 0
+    num_prototypes: int = 0
+    mmr_diversity: float = 0.0
+    duplicate_similarity: float = 1.0
+    min_coherence: float = -1.0
+
+    def without_selection(self) -> GraphInfo:
+        """The same without what goes with picture embeddings."""
+        defaults: dict[str, Any] = {one.name: one.default for one in fields(self) if one.name in SELECTION_FIELDS}
+        return replace(self, **defaults)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures that prototypes were chosen from, in the order of the catalogues.
+
+    `product_ids` (N) are their products; `keys` (int64, N) are equal where the pictures' bytes are; `embeds` (float32,
+    N x d, unit norm) may be mapped from a file.
+    """
+
+    product_ids: list[str]
+    keys: NDArray[np.int64]
+    embeds: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.product_ids)
 
 
 @dataclass(frozen=True)
@@ -88,6 +170,8 @@ class GraphTables:
 
     `concepts` are the phrases that at least `info.min_frequency` products mention, row = concept id. `rare` are the
     mentions of the others: kept, so that a graph grown with new texts equals one built from all texts at once.
+    `coherence` is how far each concept can be told from pictures (graph/coherence.py), nan where that is unknown; None
+    before anybody looked at pictures.
     """
 
     info: GraphInfo
@@ -99,6 +183,8 @@ class GraphTables:
     mention_concepts: NDArray[np.int64]
     rare: Mentions
     prototypes: PrototypeColumns
+    pictures: Pictures | None = None
+    coherence: NDArray[np.float32] | None = None
 
 
 def mentions_of_texts(mined: MinedTexts, product_ids: Sequence[str]) -> Mentions:
@@ -107,8 +193,9 @@ def mentions_of_texts(mined: MinedTexts, product_ids: Sequence[str]) -> Mentions
     text_of = rows_of(mined.offsets)
     product = text_of if product_of is None else product_of[text_of]
     offsets, phrase = from_pairs(product, mined.phrase_index.astype(np.int64), len(products))
-    surfaces = [mined.commonest_surface(phrase) for phrase in range(len(mined.phrases))]
-    table = PhraseTable(mined.phrases, surfaces, mined.heads, mined.modifiers)
+    ranked = [ranked_spellings(counts) for counts in mined.surfaces]
+    surfaces, counts, others = ([one[column] for one in ranked] for column in range(3))
+    table = PhraseTable(mined.phrases, surfaces, mined.heads, mined.modifiers, counts, others)  # type: ignore[arg-type]
     return Mentions(table, products, rows_of(offsets), phrase)
 
 
@@ -132,10 +219,13 @@ def all_mentions(graph: GraphTables) -> Mentions:
 
 
 def merge(old: Mentions, new: Mentions) -> Mentions:
-    """Mentions of both; rows of the old phrases and products stay, spellings of known phrases too."""
+    """Mentions of both; rows of the old phrases and products stay, counts of spellings add up."""
     phrase_row = {phrase: row for row, phrase in enumerate(old.table.phrases)}
     unseen = [row for row, phrase in enumerate(new.table.phrases) if phrase not in phrase_row]
     table = old.table + new.table.take(unseen)
+    for row, phrase in enumerate(new.table.phrases):
+        if phrase in phrase_row:
+            table.add_spellings(phrase_row[phrase], new.table.spellings(row))
     phrase_row = {phrase: row for row, phrase in enumerate(table.phrases)}
     product_row = {product: row for row, product in enumerate(old.product_ids)}
     product_map = np.array([product_row.setdefault(one, len(product_row)) for one in new.product_ids], dtype=np.int64)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.graph import lexicon
 from easynlp_fashionklip.graph.normalise import head_form, is_title_case
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+    from spacy.tokens import Doc
 
 
 class Role(Enum):
@@ -25,6 +26,7 @@ class Role(Enum):
     SOFT = "soft"  # comma, "and": ends a phrase that has its noun, joins modifiers
     PREPOSITION = "preposition"  # "in", "with"
     NEGATION = "negation"
+    PLACE = "place"  # "at", "on": what follows says where, and a list goes on after it
     BREAK = "break"
 
 
@@ -53,6 +55,10 @@ def is_flat(words: Sequence[str]) -> bool:
 
 def _function_role(lower: str, previous: str) -> Role | None:
     """Role of words that mean the same wherever they stand."""
+    if lower in "'\"":
+        return Role.SKIPPED
+    if lower in lexicon.PLACE_WORDS:
+        return Role.PLACE
     if lower in lexicon.SOFT_WORDS:
         return Role.SOFT
     if lower in lexicon.NEGATIONS:
@@ -61,12 +67,15 @@ def _function_role(lower: str, previous: str) -> Role | None:
         return Role.PREPOSITION
     if lower in ("a", "an", "the", "its", "their"):
         return Role.DETERMINER
-    if lower in ("of", "from", "by", "for", "at", "on", "to", "over", "under", "along", "around", "is", "are"):
+    if lower in ("of", "from", "by", "for", "to", "is", "are"):
         return Role.BREAK
     return None if lower[0].isalnum() else Role.BREAK
 
 
+@lru_cache(maxsize=65536)
 def _listed_role(lower: str) -> Role | None:
+    if "_" in lower:
+        return Role.MODIFIER
     if lower in lexicon.STOP_MODIFIERS and lower not in lexicon.COLOUR_SHADES and lower not in lexicon.FIT_WORDS:
         return Role.SKIPPED
     if lexicon.is_noun(head_form(lower)) and not (lower in lexicon.MODIFIERS and lower not in lexicon.NOUNS):
@@ -74,52 +83,82 @@ def _listed_role(lower: str) -> Role | None:
     return Role.MODIFIER if lexicon.is_modifier(lower) or lower in lexicon.FIT_WORDS else None
 
 
+@lru_cache(maxsize=65536)
 def _flat_role(word: str, previous: str = "") -> Role:
     lower = word.lower()
-    return _function_role(lower, previous) or _listed_role(lower) or Role.SKIPPED
+    known = _function_role(lower, previous) or _listed_role(lower)
+    return known or (Role.MODIFIER if _is_participle(lower) else Role.SKIPPED)
+
+
+def _is_participle(lower: str) -> bool:
+    """`Gold-Plated`, `Mirrored`: hardly ever a name."""
+    return len(lower) > 5 and lower.endswith("ed") and lower not in lexicon.STOP_MODIFIERS
 
 
 def flat_words(words: Sequence[str]) -> list[Word]:
     """Roles of a title's words from the lists alone; names before the gender ("Red Tape Men ...") are skipped."""
-    result = [Word(word, _flat_role(word, words[i - 1].lower() if i else "")) for i, word in enumerate(words)]
+    result = [
+        Word(word, _flat_role(word, words[i - 1].lower() if i and word.lower() in ("of", "from") else ""))
+        for i, word in enumerate(words)
+    ]
     gender = next((i for i, word in enumerate(result) if word.lower in lexicon.GENDERS), 0)
-    if any(word.role is not Role.MODIFIER for word in result[:gender]):
-        result[:gender] = [Word(word.text, Role.SKIPPED) for word in result[:gender]]
+    before = result[:gender]
+    named = any(word.role is Role.SKIPPED for word in before)
+    if named and not any(head_form(word.lower) in lexicon.GARMENTS for word in before):
+        result[:gender] = [word if _describes(word.lower) else Word(word.text, Role.SKIPPED) for word in before]
     return result
+
+
+def _describes(lower: str) -> bool:
+    """Whether a word before the gender is more likely a description than a part of a name (`Red Tape Men ...`)."""
+    sleeve = lower in ("long", "short", "sleeve", "slim", "fit", "neck", "round", "regular")
+    return sleeve or lower in lexicon.PATTERNS or lower.endswith("neck") or lower in lexicon.SOFT_WORDS or "_" in lower
 
 
 def parsed_words(doc: Doc) -> list[Word]:
     """Roles of the words of a parsed segment."""
-    verbless = not any(_is_finite(token) for token in doc)
-    words = []
-    for token in doc:
-        previous = doc[token.i - 1].text.lower() if token.i else ""
-        is_root = verbless and token.head.i == token.i
-        words.append(Word(token.text, _parsed_role(token, previous), token.head.i, is_root))
+    texts = [token.text for token in doc]
+    tags, parts, governors = _annotations(doc)
+    verbless = not any(map(_is_finite, texts, tags))
+    words, previous = [], ""
+    for i, text in enumerate(texts):
+        role = _parsed_role(text, tags[i], parts[i], previous, i == 0)
+        words.append(Word(text, role, governors[i], verbless and governors[i] == i))
+        previous = text.lower() if text.lower() in lexicon.MADE_WORDS else ""  # others change no role
     return words
 
 
-def _is_finite(token: Token) -> bool:
-    return token.tag_ in ("VBZ", "VBP", "VBD", "MD") and _listed_role(token.text.lower()) is None
+def _annotations(doc: Doc) -> tuple[list[str], list[str], list[int]]:
+    """Tags, parts of speech and positions of the syntactic heads, without an object for each token."""
+    table = doc.to_array(["TAG", "POS", "HEAD"])
+    string_of = {code: doc.vocab.strings[int(code)] for code in set(table[:, :2].ravel().tolist())}
+    tags, parts = ([string_of[code] for code in table[:, column].tolist()] for column in (0, 1))
+    steps = table[:, 2].astype("int64").tolist()  # heads are stored as signed distances
+    return tags, parts, [i + step for i, step in enumerate(steps)]
 
 
-def _parsed_role(token: Token, previous: str) -> Role:
-    lower = token.text.lower()
+def _is_finite(text: str, tag: str) -> bool:
+    return tag in ("VBZ", "VBP", "VBD", "MD") and _listed_role(text.lower()) is None
+
+
+@lru_cache(maxsize=65536)
+def _parsed_role(text: str, tag: str, part: str, previous: str, is_first: bool) -> Role:
+    lower = text.lower()
     known = _function_role(lower, previous) or _listed_role(lower)
     if known is not None:
         return known
-    if any(letter.isdigit() for letter in lower) or token.tag_.startswith(("RB", "CD", "JJR", "JJS")):
+    if any(letter.isdigit() for letter in lower) or tag.startswith(("RB", "CD", "JJR", "JJS")):
         return Role.SKIPPED
-    if (token.i and token.text[0].isupper()) or len(lower) < 3 or not lower.replace("-", "").isalpha():
+    if (not is_first and text[0].isupper()) or len(lower) < 3 or not lower.replace("-", "").isalpha():
         return Role.SKIPPED
-    return _open_role(token)
+    return _open_role(lower, tag, part)
 
 
-def _open_role(token: Token) -> Role:
+def _open_role(lower: str, tag: str, part: str) -> Role:
     """Role of an unlisted word by its tag (pipeline) or part of speech (documents made by hand)."""
-    tag, pos = token.tag_, token.pos_
-    if tag.startswith("NN") or (not tag and pos in ("NOUN", "PROPN")):
-        return Role.SKIPPED if token.text.lower() in lexicon.STOP_MODIFIERS else Role.OPEN_NOUN
-    if tag in ("JJ", "VBN") or (not tag and pos == "ADJ"):
+    if tag.startswith("NN") or (not tag and part in ("NOUN", "PROPN")):
+        return Role.SKIPPED if lower in lexicon.STOP_MODIFIERS else Role.OPEN_NOUN
+    participle = tag in ("VBD", "VBG", "VB") and _is_participle(lower)
+    if tag in ("JJ", "VBN") or participle or (not tag and part == "ADJ"):
         return Role.MODIFIER
     return Role.DETERMINER if tag in ("DT", "PRP$", "PDT") else Role.BREAK

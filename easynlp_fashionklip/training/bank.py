@@ -23,10 +23,13 @@ class EmbeddingBank:
 
     Attributes:
         embeds: float16 (N, d).
+        drift: float32 (N,), how far each entry has moved, summed over its updates, since it was last set to zero; inf
+            where it was filled anew. None unless asked for with `track_drift`.
     """
 
     def __init__(self, num_rows: int, dim: int, budget: int = BUDGET_BYTES) -> None:
         self._map: mmap.mmap | None = None
+        self.drift: Tensor | None = None
         if 2 * num_rows * dim > budget:
             self._map = _file_of(2 * num_rows * dim)
         if self._map is None:
@@ -37,11 +40,22 @@ class EmbeddingBank:
     def fill(self, embeds: np.ndarray) -> None:
         """Set all rows from float (N, d)."""
         self.embeds.copy_(torch.from_numpy(embeds))
+        if self.drift is not None:
+            self.drift.fill_(torch.inf)
         self.release()
+
+    def track_drift(self) -> None:
+        """Keep `drift` from now on: 4 bytes a row."""
+        self.drift = torch.full((len(self.embeds),), torch.inf)
 
     def update(self, rows: Tensor, embeds: Tensor) -> None:
         """Set some rows: int64 (B,), float (B, d); no gradient is kept."""
-        self.embeds[rows.cpu()] = embeds.detach().to("cpu", torch.float16)
+        rows = rows.cpu()
+        before = None if self.drift is None else self.embeds[rows].float()
+        self.embeds[rows] = embeds.detach().to("cpu", torch.float16)
+        if self.drift is not None and before is not None:
+            moved = (self.embeds[rows].float() - before).norm(dim=1)
+            self.drift[rows] = self.drift[rows] + moved
         self.release()
 
     def get(self, rows: Tensor) -> Tensor:

@@ -9,8 +9,15 @@ import torch
 from torch import Tensor
 
 from easynlp_fashionklip.config import Scope
-from easynlp_fashionklip.graph.builder import mentioning_images
-from easynlp_fashionklip.graph.prototypes import PrototypeTable, select_prototypes
+from easynlp_fashionklip.graph.builder import is_visual, mentioning_images
+from easynlp_fashionklip.graph.coherence import visual_coherence
+from easynlp_fashionklip.graph.csr import offsets_of, rows_of, take_rows
+from easynlp_fashionklip.graph.prototypes import (
+    DUPLICATE_SIMILARITY,
+    PrototypeTable,
+    first_of_each_picture,
+    select_prototypes,
+)
 from easynlp_fashionklip.graph.store import ConceptGraph
 from easynlp_fashionklip.losses.concept_batch import ConceptBatch
 from easynlp_fashionklip.training.bank import EmbeddingBank
@@ -26,6 +33,9 @@ class PrototypeSettings:
     num_prototypes: int = 10
     diversity: float = 0.8
     scope: Scope = "mentions"
+    duplicate_similarity: float = DUPLICATE_SIMILARITY
+    min_coherence: float = -1.0  # less coherent concepts are left out; see graph/coherence.py
+    refresh_tolerance: float = -1.0  # how far embeddings may move before a concept is ranked again; -1 ranks all again
 
 
 class ConceptKnowledge:
@@ -36,16 +46,50 @@ class ConceptKnowledge:
         prototype_rows: int64 (C, M), rows of the table whose pictures stand for each concept; -1 for none.
     """
 
-    def __init__(self, graph: ConceptGraph, product_keys: np.ndarray, settings: PrototypeSettings) -> None:
+    def __init__(
+        self,
+        graph: ConceptGraph,
+        product_keys: np.ndarray,
+        settings: PrototypeSettings,
+        picture_keys: np.ndarray | None = None,
+    ) -> None:
+        """Join; `picture_keys` (N) are equal for rows with the same picture, of which one becomes a prototype."""
         self.graph = graph
         self.settings = settings
         self._offsets, concepts = graph.mention_csr(product_keys)
         offsets, images = mentioning_images(graph, self._offsets, concepts)
+        if picture_keys is not None:
+            pictures = np.unique(picture_keys, return_inverse=True)[1]
+            if len(pictures) and pictures.max() + 1 < len(pictures):
+                offsets, images = first_of_each_picture(offsets, images, pictures)
         # Kept for the whole run, and there are millions: 4 bytes each.
-        self._concepts, self._candidates = concepts.astype(np.int32), (offsets, images.astype(np.int32))
+        self._concepts = concepts.astype(np.int32)
+        self._candidates: tuple[np.ndarray, np.ndarray] = (offsets, images.astype(np.int32))
+        self._picture_keys = picture_keys
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)
         self.selected: PrototypeTable | None = None
+        self._prompts_then: Tensor | None = None  # C x d, as each concept was last ranked with
         self._specificity = np.array([concept.depth for concept in graph.concepts], dtype=np.int64)
+        self._leave_out_the_incoherent()
+
+    def _leave_out_the_incoherent(self) -> None:
+        """Forget mentions of concepts that are not coherent enough; the graph keeps them."""
+        self._visual = is_visual(self.graph, self.settings.min_coherence)
+        if not self._visual.all():
+            kept = self._visual[self._concepts]
+            texts = rows_of(self._offsets)[kept]
+            self._concepts = self._concepts[kept]
+            self._offsets = offsets_of(np.bincount(texts, minlength=len(self._offsets) - 1))
+
+    def measure_coherence(self, bank: EmbeddingBank) -> None:
+        """Find out which concepts pictures show, and use `min_coherence` from now on; see `graph.coherence`.
+
+        Nothing is done where the graph knows already, or no threshold asks for it.
+        """
+        if self.settings.min_coherence > -1 and self.graph.tables.coherence is None:
+            self.graph = self.graph.with_coherence(visual_coherence(bank.embeds, *self._candidates))
+            bank.release()
+            self._leave_out_the_incoherent()
 
     @property
     def num_concepts(self) -> int:
@@ -56,26 +100,77 @@ class ConceptKnowledge:
         """The prompt of every concept, by its number."""
         return self.graph.prompts()
 
-    def refresh(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> None:
-        """Choose every concept's prototypes anew.
+    def refresh(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> int:
+        """Choose prototypes anew: every concept's, or with a `refresh_tolerance` those of concepts that have moved.
+
+        With a tolerance of 0 the outcome is that of choosing all.
 
         Args:
             prompt_embeds: (C, d), the prompts under the current encoder.
             bank: the pictures under the current encoder.
+
+        Returns:
+            How many concepts were ranked.
         """
-        settings = self.settings
-        table = select_prototypes(
-            prompt_embeds,
-            bank.embeds,
-            None if settings.scope == "paper" else self._candidates,
-            settings.num_candidates,
-            settings.num_prototypes,
-            settings.diversity,
-        )
+        stale = np.flatnonzero(self._stale(prompt_embeds, bank) & self._visual)
+        table = self._select(prompt_embeds, bank, stale)
         bank.release()
+        if self.selected is not None:
+            table = _merged(self.selected, table, stale, self.num_concepts)
         rows = torch.full_like(self.prototype_rows, -1)
         rows[torch.as_tensor(table.concept), torch.as_tensor(table.rank).long()] = torch.as_tensor(table.image).long()
         self.prototype_rows, self.selected = rows, table
+        return len(stale)
+
+    def _select(self, prompt_embeds: Tensor, bank: EmbeddingBank, concepts: np.ndarray) -> PrototypeTable:
+        settings = self.settings
+        every = len(concepts) == self.num_concepts
+        candidates = None
+        if settings.scope != "paper":
+            candidates = self._candidates if every else take_rows(*self._candidates, concepts)
+        table = select_prototypes(
+            prompt_embeds if every else prompt_embeds[torch.from_numpy(concepts)],
+            bank.embeds,
+            candidates,
+            settings.num_candidates,
+            settings.num_prototypes,
+            settings.diversity,
+            settings.duplicate_similarity,
+            self._picture_keys if settings.scope == "paper" else None,  # the candidates of `mentions` have no copies
+        )
+        table.concept[:] = concepts[table.concept]
+        return table
+
+    def _stale(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> np.ndarray:
+        """(C,) bool: concepts whose prompt, or one of whose candidates, has moved further than the tolerance.
+
+        Pictures that have are then counted from here again: every concept that they may stand for is ranked anew.
+        """
+        tolerance, everything = self.settings.refresh_tolerance, np.ones(self.num_concepts, dtype=np.bool_)
+        if tolerance < 0:
+            return everything
+        if bank.drift is None:
+            bank.track_drift()
+        assert bank.drift is not None
+        moved = (bank.drift > tolerance).numpy()
+        bank.drift[torch.from_numpy(moved)] = 0.0
+        if self._prompts_then is None or self.selected is None:
+            self._prompts_then = prompt_embeds.clone()
+            return everything
+        apart = (prompt_embeds - self._prompts_then).norm(dim=1) > tolerance
+        if tolerance == 0:
+            apart = (prompt_embeds != self._prompts_then).any(dim=1)
+        stale = apart.numpy() | self._with_candidate(moved)
+        self._prompts_then[torch.from_numpy(stale)] = prompt_embeds[torch.from_numpy(stale)]
+        return stale
+
+    def _with_candidate(self, images: np.ndarray) -> np.ndarray:
+        """(C,) bool: concepts that one of these pictures (N, bool) may stand for."""
+        if self.settings.scope == "paper":
+            return np.full(self.num_concepts, images.any())
+        offsets, values = self._candidates
+        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(images[values], dtype=np.int64)])
+        return before[offsets[1:]] > before[offsets[:-1]]
 
     def batch(self, rows: Tensor, bank: EmbeddingBank, paper_slots: bool = False) -> tuple[Tensor, ConceptBatch]:
         """What the CVA loss needs to know of a global batch.
@@ -115,3 +210,17 @@ class ConceptKnowledge:
             order = np.argsort(-self._specificity[unique[columns]], kind="stable")[:PAPER_SLOTS]
             slots[pair, : len(order)] = torch.from_numpy(columns[order])
         return slots
+
+
+def _merged(old: PrototypeTable, new: PrototypeTable, concepts: np.ndarray, total: int) -> PrototypeTable:
+    """The new prototypes of some of the concepts, the old ones of the others."""
+    replaced = np.zeros(total, dtype=np.bool_)
+    replaced[concepts] = True
+    kept = ~replaced[old.concept]
+    columns = (
+        np.concatenate([getattr(old, name)[kept], getattr(new, name)])
+        for name in ("concept", "rank", "image", "similarity")
+    )
+    concept, rank, image, similarity = columns
+    order = np.lexsort((rank, concept))
+    return PrototypeTable(concept[order], rank[order], image[order], similarity[order])

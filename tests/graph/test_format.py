@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch.nn.functional import normalize
 
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.graph import directory
 from easynlp_fashionklip.graph import format as module
 from easynlp_fashionklip.graph.builder import attach_prototypes
 from easynlp_fashionklip.graph.store import ConceptGraph
@@ -78,15 +80,16 @@ def test_a_failing_save_leaves_the_old_graph(
         monkeypatch.setattr(module, "write_columns", _raise)
     else:
         rename = Path.rename
+        monkeypatch.setattr(directory, "_exchange", lambda one, other: False)
         monkeypatch.setattr(Path, "rename", lambda a, b: _raise() if a.name.endswith(".tmp") else rename(a, b))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="the disk is full; free some space"):
         graph.save(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
 def _raise(*_: object, **__: object) -> None:
-    raise OSError("disk full")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_save_killed_between_its_renames_is_mended(saved: Path) -> None:

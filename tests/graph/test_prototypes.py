@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from easynlp_fashionklip.graph import prototypes as module
+from easynlp_fashionklip.graph import nearest as module
 from easynlp_fashionklip.graph.prototypes import image_ids_of, select_prototypes
 
 
@@ -33,8 +33,8 @@ def _oracle(prompt: torch.Tensor, images: torch.Tensor, rows: list[int], top: in
 @pytest.mark.parametrize("with_candidates", [True, False])
 def test_like_the_loop(with_candidates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks smaller than the data must not show; concepts with fewer candidates than asked keep them all."""
-    monkeypatch.setattr(module, "_CONCEPTS_AT_ONCE", 3)
-    monkeypatch.setattr(module, "_IMAGES_AT_ONCE", 7)
+    monkeypatch.setattr(module, "CONCEPTS_AT_ONCE", 3)
+    monkeypatch.setattr(module, "IMAGES_AT_ONCE", 7)
     prompts, images = _embeds(5, 1), _embeds(40, 2)
     lists = [list(range(0, 40, 3)), [4], [], list(range(40)), [39, 2, 17]] if with_candidates else [list(range(40))] * 5
     offsets = np.cumsum([0] + [len(one) for one in lists])
@@ -59,8 +59,34 @@ def test_half_precision_numpy_is_accepted() -> None:
 def test_equal_pictures_go_to_the_lower_row() -> None:
     """A hundred copies of one picture: the first are taken, in order."""
     images = _embeds(1, 5).repeat(100, 1)
-    table = select_prototypes(images[:1], images, None, 5, 3, 0.0)
+    table = select_prototypes(images[:1], images, None, 5, 3, 0.0, duplicate_similarity=1.0)
     assert table.image.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("with_candidates", [True, False])
+def test_near_duplicates_are_not_both_chosen(with_candidates: bool) -> None:
+    """Rows 1 and 3 look like 0 and 2 but for a little; with the threshold above their similarity they stay."""
+    images = normalize(torch.tensor([[1, 0.2, 0], [1, 0.21, 0], [1, -0.2, 0], [1, -0.2, 0.01], [1, 0, 0.5]]), dim=1)
+    prompt = torch.tensor([[1.0, 0, 0]])
+    candidates = (np.array([0, 5]), np.arange(5)) if with_candidates else None
+    table = select_prototypes(prompt, images, candidates, 5, 5, 0.0, duplicate_similarity=0.999)
+    assert table.image.tolist() == [0, 2, 4]
+    assert select_prototypes(prompt, images, candidates, 5, 5, 0.0, duplicate_similarity=1.0).image.tolist() == [
+        0, 2, 3, 1, 4
+    ]  # fmt: skip
+
+
+def test_copies_of_a_file_count_once_although_they_look_different() -> None:
+    """Embeddings of augmented views differ; the first of each concept's own candidates stays, and frees its place."""
+    images = _embeds(12, 9)
+    keys = np.array([7, 8, 7, 7, 9, 8, 10, 11, 12, 13, 14, 7])
+    lists = [list(range(12)), [2, 3, 5, 11], []]
+    csr = (np.array([0, 12, 16, 16]), np.array(lists[0] + lists[1]))
+    table = select_prototypes(_embeds(3, 8), images, csr, 20, 20, 0.5, picture_keys=keys)
+    assert sorted(table.image[table.concept == 0].tolist()) == [0, 1, 4, 6, 7, 8, 9, 10]
+    assert sorted(table.image[table.concept == 1].tolist()) == [2, 5]
+    everywhere = select_prototypes(_embeds(1, 8), images, None, 20, 20, 0.5, picture_keys=keys)
+    assert sorted(everywhere.image.tolist()) == [0, 1, 4, 6, 7, 8, 9, 10]
 
 
 def test_no_concepts_and_no_images() -> None:

@@ -55,3 +55,21 @@ def test_without_room_for_a_file_it_stays_in_memory(monkeypatch: pytest.MonkeyPa
     bank = EmbeddingBank(50, 8, budget=100)
     assert bank._map is None
     assert bank.embeds.shape == (50, 8)
+
+
+def test_drift_is_the_length_of_the_way() -> None:
+    """There and back counts twice; a row filled anew is infinitely far; other rows stay."""
+    bank = EmbeddingBank(3, 4)
+    assert bank.drift is None
+    bank.track_drift()
+    assert bank.drift is not None
+    assert torch.isinf(bank.drift).all()
+    bank.drift.zero_()
+    there = torch.tensor([[0.5, 0.0, 0.0, 0.0]])
+    bank.update(torch.tensor([1]), there)
+    bank.update(torch.tensor([1]), 0 * there)
+    assert bank.drift.tolist() == [0.0, 1.0, 0.0]
+    bank.update(torch.tensor([1]), 0 * there)
+    assert bank.drift.tolist() == [0.0, 1.0, 0.0]
+    bank.fill(np.zeros((3, 4), np.float32))
+    assert torch.isinf(bank.drift).all()

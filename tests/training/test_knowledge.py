@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from easynlp_fashionklip.graph import ConceptGraph
 from easynlp_fashionklip.training.bank import EmbeddingBank
-from easynlp_fashionklip.training.knowledge import ConceptKnowledge
+from easynlp_fashionklip.training.knowledge import ConceptKnowledge, PrototypeSettings
 
 Make = Callable[..., ConceptKnowledge]
 PRODUCTS = "abcdef"
@@ -101,3 +101,98 @@ def test_products_the_graph_has_not_met_have_no_concepts(make_knowledge: Make, g
     unique, batch = strangers.batch(torch.tensor([0, 2]), EmbeddingBank(3, 32))
     assert len(unique) == 0
     assert batch.membership.shape == (2, 0)
+
+
+def _prompts(knowledge: ConceptKnowledge, seed: int) -> torch.Tensor:
+    return F.normalize(torch.randn(knowledge.num_concepts, 32, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+@pytest.mark.parametrize("scope", ["mentions", "paper"])
+def test_refreshing_what_changed_equals_refreshing_all(make_knowledge: Make, scope: str) -> None:
+    """Tolerance 0: over rounds of changed pictures, changed prompts, neither and both."""
+    fresh, banks = np.random.default_rng(1), [EmbeddingBank(6, 32), EmbeddingBank(6, 32)]
+    partly = make_knowledge(num_candidates=4, num_prototypes=3, refresh_tolerance=0.0, scope=scope)
+    wholly = make_knowledge(num_candidates=4, num_prototypes=3, scope=scope)
+    start = F.normalize(torch.from_numpy(fresh.normal(size=(6, 32))).float(), dim=1)
+    prompts, ranked = _prompts(partly, 0), []
+    for rows, changed in (([], []), ([], []), ([3], []), ([0, 4], [1]), ([], [0, 2]), ([5], []), ([1, 1], [3])):
+        prompts = prompts.clone()
+        prompts[changed] = _prompts(partly, 7)[changed]
+        new = F.normalize(torch.from_numpy(fresh.normal(size=(len(rows), 32))).float(), dim=1)
+        for bank in banks:
+            if not ranked:
+                bank.fill(start.numpy())
+            bank.update(torch.tensor(rows, dtype=torch.int64), new[:1].expand_as(new))
+        ranked.append(partly.refresh(prompts, banks[0]))
+        wholly.refresh(prompts, banks[1])
+        assert torch.equal(partly.prototype_rows, wholly.prototype_rows)
+        assert partly.selected is not None and wholly.selected is not None
+        for name in ("concept", "rank", "image", "similarity"):
+            assert np.array_equal(getattr(partly.selected, name), getattr(wholly.selected, name))
+    total = partly.num_concepts
+    assert ranked[0] == total
+    assert ranked[1] == 0
+    assert ranked[4] == 2
+    assert ranked[5] == (total if scope == "paper" else 0)  # product f mentions nothing
+    assert scope == "paper" or 0 < ranked[2] < total
+
+
+def test_small_moves_add_up_to_the_tolerance(make_knowledge: Make, bank: EmbeddingBank) -> None:
+    """A picture counts when it has gone further than the tolerance since, in however many steps; then from there."""
+    knowledge = make_knowledge(num_candidates=4, num_prototypes=3, refresh_tolerance=0.25)
+    prompts = _prompts(knowledge, 0)
+    assert knowledge.refresh(prompts, bank) == knowledge.num_concepts
+    step = torch.zeros(1, 32)
+    step[0, 0] = 0.125
+    ranked = []
+    for _ in range(6):
+        bank.update(torch.tensor([3]), bank.embeds[3:4].float() + step)
+        ranked.append(knowledge.refresh(prompts, bank))
+    own = len(concepts_of(knowledge.graph, "d"))
+    moved = [i for i, count in enumerate(ranked) if count]
+    assert moved in ([1, 3, 5], [2, 5])  # 0.25 after two steps but for half precision
+    assert all(ranked[i] >= own for i in moved)
+    assert knowledge.refresh(prompts + 0.04, bank) == 0  # 0.04 sqrt(32) = 0.23
+    assert knowledge.refresh(prompts + 0.05, bank) == knowledge.num_concepts
+
+
+def test_incoherent_concepts_are_left_out(graph: ConceptGraph, product_keys: np.ndarray, bank: EmbeddingBank) -> None:
+    """Neither in batches nor with prototypes; an unknown coherence is no reason."""
+    dress, jeans = graph.find("dress"), graph.find("jeans")
+    assert dress is not None and jeans is not None
+    values = np.full(len(graph), 0.9, dtype=np.float32)
+    values[dress.concept_id], values[jeans.concept_id] = 0.1, np.nan
+    settings = PrototypeSettings(num_candidates=4, num_prototypes=3, min_coherence=0.5)
+    knowledge = ConceptKnowledge(graph.with_coherence(values), product_keys, settings)
+    knowledge.refresh(_prompts(knowledge, 0), bank)
+    assert (knowledge.prototype_rows[dress.concept_id] == -1).all()
+    assert (knowledge.prototype_rows[jeans.concept_id] >= 0).any()
+    rows = torch.arange(6)
+    unique, batch = knowledge.batch(rows, bank)
+    everything = set().union(*(concepts_of(graph, product) for product in PRODUCTS))
+    assert set(unique.tolist()) == everything - {dress.concept_id}
+    for i, product in enumerate(PRODUCTS):
+        assert set(unique[batch.membership[i]].tolist()) == concepts_of(graph, product) - {dress.concept_id}
+
+
+def test_coherence_is_measured_only_when_asked_for(make_knowledge: Make, bank: EmbeddingBank) -> None:
+    indifferent, asking = make_knowledge(), make_knowledge(min_coherence=0.3)
+    for knowledge in (indifferent, asking):
+        knowledge.measure_coherence(bank)
+    assert indifferent.graph.tables.coherence is None
+    assert asking.graph.tables.coherence is not None
+    assert len(asking.graph.tables.coherence) == asking.num_concepts
+
+
+@pytest.mark.parametrize("scope", ["mentions", "paper"])
+def test_rows_with_one_picture_are_one_prototype(
+    graph: ConceptGraph, product_keys: np.ndarray, bank: EmbeddingBank, scope: str
+) -> None:
+    """Products a and c show one picture, under different augmentations: embeddings alone would keep both."""
+    settings = PrototypeSettings(num_candidates=6, num_prototypes=6, scope=scope)  # type: ignore[arg-type]
+    knowledge = ConceptKnowledge(graph, product_keys, settings, np.array([5, 6, 5, 7, 8, 9]))
+    knowledge.refresh(_prompts(knowledge, 0), bank)
+    dress = graph.find("dress")
+    assert dress is not None
+    rows = {row for row in knowledge.prototype_rows[dress.concept_id].tolist() if row >= 0}
+    assert rows == ({0, 1} if scope == "mentions" else {0, 1, 3, 4, 5})

@@ -49,6 +49,8 @@ def encode_images_on_ray(
     bar = tqdm(total=len(table), desc=description, unit="picture", disable=hidden)
     with bar, cluster(address) as ray, told(ray):
         for row in _dataset(ray, model, table, actors, batch_size).iter_rows():
+            if row["failure"]:
+                raise InputError(row["failure"])
             part = np.frombuffer(row["embeds"], dtype=np.float32).reshape(-1, model.embed_dim)
             embeds[row["start"] : row["start"] + len(part)] = part
             bar.update(len(part))
@@ -84,7 +86,11 @@ class PictureActor:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Embed the pictures of the batches that begin at these rows."""
-        return {"start": batch["start"], "embeds": [self._embed(int(start)) for start in batch["start"]]}
+        starts = [int(start) for start in batch["start"]]
+        try:
+            return {"start": starts, "embeds": [self._embed(start) for start in starts], "failure": [""] * len(starts)}
+        except InputError as error:  # Ray would hand on that something failed, but not what
+            return {"start": starts, "embeds": [b""] * len(starts), "failure": [str(error)] * len(starts)}
 
     def _embed(self, start: int) -> bytes:
         stop = min(start + self._batch_size, len(self._table))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from easynlp_fashionklip.errors import InputError
 
+_ANSWER_SECONDS = 10.0
+_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception)\b.*", re.MULTILINE)
 INSTALL = "pip install 'easynlp-fashionklip[ray]'"
 
 
@@ -43,19 +47,34 @@ def cluster(address: str = "") -> Iterator[Any]:
         yield ray
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a catalogue's owner has not been asked for telemetry
+    if address not in ("", "auto", "local"):
+        _check_answers(address)
     options = {"address": address} if address else {"address": "local", "include_dashboard": False}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
-        raise InputError(
-            f"No Ray cluster answers at {address or 'this machine'} ({reason}); start one with `ray start --head`, "
-            "and check --ray-address."
-        ) from error
+        raise _unanswered(address or "this machine", reason) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself would try for a minute and more."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _unanswered(address, str(error)) from error
+
+
+def _unanswered(address: str, reason: str) -> InputError:
+    return InputError(
+        f"No Ray cluster answers at {address} ({reason}); start one with `ray start --head`, and check --ray-address, "
+        "which is host:port."
+    )
 
 
 @contextmanager
@@ -68,12 +87,11 @@ def told(ray: Any) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, InputError):
-            raise InputError(str(cause)) from error
-        last = str(error).strip().split("\n")[-1].rstrip(".")
+        raised = _EXCEPTION.findall(str(error)) or str(error).strip().split("\n")[:1]
+        said = [line for line in raised if not line.startswith("ray.")] or raised  # Ray's own wrap what went wrong
+        reason = said[-1].rstrip(".")
         raise InputError(
-            f"The Ray cluster could not finish ({last}); its nodes need this package in this version, and memory."
+            f"The Ray cluster could not finish ({reason}); its nodes need this package in this version, and memory."
         ) from error
 
 

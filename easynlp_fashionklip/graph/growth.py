@@ -10,7 +10,7 @@ import numpy as np
 from easynlp_fashionklip.graph.builder import image_candidates, is_visual
 from easynlp_fashionklip.graph.coherence import visual_coherence
 from easynlp_fashionklip.graph.csr import take_rows
-from easynlp_fashionklip.graph.prototypes import image_ids_of, select_prototypes
+from easynlp_fashionklip.graph.prototypes import duplicate_threshold, image_ids_of, select_prototypes
 from easynlp_fashionklip.graph.store import ConceptGraph
 from easynlp_fashionklip.graph.tables import Pictures
 
@@ -68,6 +68,9 @@ def expand_graph(
     if graph.tables.coherence is not None:
         grown = grown.with_coherence(visual_coherence(together.embeds, *mentioning))
     stale = _stale_concepts(graph, grown, mentioning[0])
+    duplicates = graph.info.duplicate_similarity
+    if duplicate_threshold(old.embeds, duplicates) != duplicate_threshold(together.embeds, duplicates):
+        stale = np.arange(len(grown))
     return _choose_again(grown, together, stale, mentioning, encode_prompts)
 
 

@@ -89,19 +89,21 @@ def select_prototypes(
     return _join(_thin(similarity, image, images, num_prototypes, diversity, threshold))
 
 
-def duplicate_threshold(images: Tensor, duplicate_similarity: float) -> float:
+def duplicate_threshold(image_embeds: Tensor | NDArray[np.floating], duplicate_similarity: float) -> float:
     """The cosine above which two of N x d unit vectors count as the same picture.
 
     Encoders put all pictures into a cone, the narrower the less they have been trained: what counts is the distance
-    between two pictures in units of the mean distance between any two, `1 - |mean|^2`.
+    between two pictures in units of the mean distance between any two, `1 - |mean|^2`. Rounded to three decimals, so
+    that a few more pictures do not move it.
     """
-    if duplicate_similarity >= 1:
+    images = _as_tensor(image_embeds)
+    if duplicate_similarity >= 1 or not len(images):
         return float("inf")
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     for start in range(0, len(images), _ROWS_AT_ONCE):
         total += images[start : start + _ROWS_AT_ONCE].double().sum(dim=0).cpu()
     spread = 1.0 - float((total / len(images)).square().sum())
-    return round(1.0 - (1.0 - duplicate_similarity) * max(spread, 0.0), 7)
+    return round(1.0 - (1.0 - duplicate_similarity) * max(spread, 0.0), 3)
 
 
 def _as_tensor(values: Tensor | NDArray[np.floating]) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from easynlp_fashionklip.graph import nearest as module
-from easynlp_fashionklip.graph.prototypes import image_ids_of, select_prototypes
+from easynlp_fashionklip.graph.prototypes import duplicate_threshold, image_ids_of, select_prototypes
 
 
 def _embeds(count: int, seed: int) -> torch.Tensor:
@@ -74,6 +74,20 @@ def test_near_duplicates_are_not_both_chosen(with_candidates: bool) -> None:
     assert select_prototypes(prompt, images, candidates, 5, 5, 0.0, duplicate_similarity=1.0).image.tolist() == [
         0, 2, 3, 1, 4
     ]  # fmt: skip
+
+
+def test_a_narrow_cone_is_not_one_picture() -> None:
+    """Pictures that differ by little from a common direction are told apart as they would be without it."""
+    spread = _embeds(30, 6)
+    narrow = normalize(0.1 * spread + torch.eye(8)[0], dim=1)
+    assert float((narrow @ narrow.T).min()) > 0.97
+    for images in (spread, narrow):
+        assert len(select_prototypes(images[:1], images, None, 20, 10, 0.5)) == 10
+    twice = torch.cat([narrow, narrow])
+    assert len(set((select_prototypes(narrow[:1], twice, None, 60, 60, 0.5).image % 30).tolist())) == 30
+    assert len(select_prototypes(narrow[:1], twice, None, 60, 60, 0.5)) == 30
+    assert duplicate_threshold(spread, 1.0) == float("inf")
+    assert duplicate_threshold(narrow, 0.9) > duplicate_threshold(spread, 0.9)
 
 
 def test_copies_of_a_file_count_once_although_they_look_different() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -93,8 +94,8 @@ def duplicate_threshold(image_embeds: Tensor | NDArray[np.floating], duplicate_s
     """The cosine above which two of N x d unit vectors count as the same picture.
 
     Encoders put all pictures into a cone, the narrower the less they have been trained: what counts is the distance
-    between two pictures in units of the mean distance between any two, `1 - |mean|^2`. Rounded to three decimals, so
-    that a few more pictures do not move it.
+    between two pictures in units of the mean distance between any two, `1 - |mean|^2`, here rounded to a power
+    of the fourth root of 2, so that a few more pictures do not move the threshold.
     """
     images = _as_tensor(image_embeds)
     if duplicate_similarity >= 1 or not len(images):
@@ -103,7 +104,8 @@ def duplicate_threshold(image_embeds: Tensor | NDArray[np.floating], duplicate_s
     for start in range(0, len(images), _ROWS_AT_ONCE):
         total += images[start : start + _ROWS_AT_ONCE].double().sum(dim=0).cpu()
     spread = 1.0 - float((total / len(images)).square().sum())
-    return round(1.0 - (1.0 - duplicate_similarity) * max(spread, 0.0), 3)
+    spread = 2.0 ** (round(4 * math.log2(max(spread, 1e-6))) / 4)
+    return 1.0 - (1.0 - duplicate_similarity) * spread
 
 
 def _as_tensor(values: Tensor | NDArray[np.floating]) -> Tensor:

@@ -69,7 +69,7 @@ def test_near_duplicates_are_not_both_chosen(with_candidates: bool) -> None:
     images = normalize(torch.tensor([[1, 0.2, 0], [1, 0.21, 0], [1, -0.2, 0], [1, -0.2, 0.01], [1, 0, 0.5]]), dim=1)
     prompt = torch.tensor([[1.0, 0, 0]])
     candidates = (np.array([0, 5]), np.arange(5)) if with_candidates else None
-    table = select_prototypes(prompt, images, candidates, 5, 5, 0.0, duplicate_similarity=0.999)
+    table = select_prototypes(prompt, images, candidates, 5, 5, 0.0, duplicate_similarity=0.99)
     assert table.image.tolist() == [0, 2, 4]
     assert select_prototypes(prompt, images, candidates, 5, 5, 0.0, duplicate_similarity=1.0).image.tolist() == [
         0, 2, 3, 1, 4

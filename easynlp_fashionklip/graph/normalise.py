@@ -49,7 +49,9 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"crop[- ]top(s?)", r"crop-top\1"),
         (r"pull-over(s?)", r"pullover\1"),
         (r"lambs-wool", "lambswool"),
-        (r"bow[- ]tie(s?)", r"bow-tie\1"),
+        (r"bow-tie(s?)", r"bow tie\1"),
+        (r"french[- ]terry", "french_terry"),
+        (r"(?:pack|set|pair)s? of (?:\d+|two|three|four|five|six)", ""),
         (r"fit (?:and|&|n) flared?", "fit-and-flare"),
         (r"zip[- ]fly", "zip fly"),
         (r"saris?", "saree"),
@@ -114,7 +116,8 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"gray", "grey"),
         (r"colored", "coloured"),
         (r"colors?", "colour"),
-        (r"pajamas?", "pyjamas"),
+        (r"pajama", "pyjama"),
+        (r"pajamas", "pyjamas"),
         (r"check(?:er)?ed|chequered|checks", "checked"),
         (r"sequinned|sequins", "sequined"),
         (r"jewelry", "jewellery"),
@@ -133,6 +136,7 @@ _CARE = re.compile(
     r"care instructions?|fabric care|shoe care)\b",
     re.IGNORECASE,
 )
+_MODEL = re.compile(r"(?:,|;|\band\b)\s*(?:(?:our|the) )?model (?:is|wears|stat\w*|height)\b[^.\n]*", re.IGNORECASE)
 _PRAISE = re.compile(
     r"\b(?:you|your|yours|yourself|we|our|us|i|my|me|(?:wear|team|pair|match|combine) (?:it|them|this|these|with)|"
     r"(?:teamed|paired|coupled|matched) with|goes (?:well )?with)\b",
@@ -158,7 +162,7 @@ def split_segments(text: str) -> list[str]:
 
 def raw_segments(text: str) -> list[str]:
     """The sentences, bullets and fragments of a text as they are written, with a word each; none is overlong."""
-    clean = _BLANKS.sub(" ", clean_text(_BROKEN_CHARACTER.sub(" ", text)))
+    clean = _MODEL.sub(" ", _BLANKS.sub(" ", clean_text(_BROKEN_CHARACTER.sub(" ", text))))
     lines = (piece for line in _SEGMENT.split(clean) for piece in _SEVERAL_KEYS.split(line))
     segments = [segment.strip() for line in lines for segment in _read_key(line.strip())]
     if len(clean) > MAX_SEGMENT_CHARACTERS:
@@ -190,11 +194,13 @@ def _read_key(piece: str) -> list[str]:
     noun = head_form(unify_spelling(key).split()[-1])
     if noun in lexicon.VALUELESS_KEYS:
         return []
-    first, comma, rest = value.partition(",")
+    first, comma, rest = value.rstrip(" .").partition(",")
     words = tokenise(unify_spelling(first))
     names_noun = (
         any(lexicon.is_noun(head_form(word)) for word in words) and head_form(words[-1]) not in lexicon.MATERIALS
     )
+    if noun in lexicon.STUFF_KEYS and _KEY.fullmatch(value):
+        return _read_key(value)  # "Composition: Shell: cotton"
     if noun not in lexicon.PARTS | lexicon.NEEDS_MODIFIER or noun in lexicon.STUFF_KEYS or len(words) > 4 or names_noun:
         return _LATER_KEY.split(value) if noun in lexicon.STUFF_KEYS or names_noun else [key, *_LATER_KEY.split(value)]
     return [f"{first.lower().strip(' .')} {noun}{rest if rest.lstrip().startswith('with') else comma + rest}"]

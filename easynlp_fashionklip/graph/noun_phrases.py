@@ -83,7 +83,7 @@ def _runs(words: Sequence[Word], flat: bool) -> Iterator[tuple[int, int, Word]]:
             yield (i if negated else start), i, word
             start, has_noun = i + 1, False
             negated = word.role is Role.NEGATION or (negated and word.role is Role.SOFT)
-        elif word.role in (Role.NOUN, Role.OPEN_NOUN):
+        elif word.role in (Role.NOUN, Role.OPEN_NOUN) or (not flat and word.lower in lexicon.STOP_NOUNS):
             has_noun = True
 
 
@@ -98,11 +98,18 @@ def _phrase(words: Sequence[Word], start: int, stop: int, flat: bool, attached: 
     if head < 0:
         return _split_phrase(words, start, stop)
     form = head_form(words[head].text)
-    members = list(range(start, stop)) if flat else list(range(start, head))
-    modifiers = group_modifiers(words, [i for i in members if i != head], form)
+    members = list(range(start, head))
+    if flat:
+        members += [i for i in range(head + 1, stop) if not _is_predicate(words[i].lower)]
+    modifiers = group_modifiers(words, members, form)
     if not modifiers and form == "top" and head and words[head - 1].lower in ("the", "on", "at"):
         return None  # "at the top" is a place
     return NounPhrase(form, words[head].lower, head, modifiers)
+
+
+def _is_predicate(lower: str) -> bool:
+    """Whether a word after the noun says what was done, not what it is like: `knitted in wool`, `trimmed with lace`."""
+    return (lower.endswith("ed") and lower not in lexicon.PATTERNS) or lower in lexicon.MADE_WORDS
 
 
 def _split_phrase(words: Sequence[Word], start: int, stop: int) -> NounPhrase | None:
@@ -158,18 +165,35 @@ def _joins(words: Sequence[Word], first: int, second: int) -> bool:
         return False
     if (before in lexicon.COLOUR_SHADES or before in lexicon.COLOURS) and after in lexicon.COLOURS:
         return True
+    if before in lexicon.COLOUR_SHADES and after in ("brass", "copper"):
+        return True
+    if after == "shoulder" and second + 1 < len(words) and head_form(words[second + 1].text) in ("strap", "bag"):
+        return False  # a narrow shoulder strap
     if before in lexicon.COLOURS and after in ("melange", "marl", "marled"):
         return True
     if before in ("french", "mulberry", "sterling", "pony", "camel"):
         return after in ("terry", "silk", "silver", "hair")
     if before == "all-over":
         return after in ("pattern", "print")
+    if before in lexicon.PATTERNS and head_form(after) == "print":
+        return True
     if before in lexicon.COLOURS or before in lexicon.PATTERNS or before in lexicon.STOP_MODIFIERS - lexicon.FIT_WORDS:
         return False
     if head_form(after) in lexicon.COMPOUND_SECONDS:
         return True
-    loose = before in lexicon.SHAPES or after in lexicon.MODIFIERS or head_form(after) in lexicon.GARMENTS
+    loose = (
+        before in lexicon.SHAPES
+        or (words[first].role is Role.MODIFIER and before in lexicon.MODIFIERS)
+        or after in lexicon.MODIFIERS
+        or head_form(after) in lexicon.GARMENTS
+    )
     return words[first].governor == second and not loose
+
+
+_PATTERN_FORMS = {
+    "check": "checked", "checks": "checked", "checkered": "checked", "chequered": "checked", "stripe": "striped",
+    "stripes": "striped", "sequinned": "sequined", "dot": "dotted", "dots": "dotted",
+}  # fmt: skip
 
 
 def _modifier(group: list[str], head: str) -> Modifier | None:
@@ -186,7 +210,9 @@ def _modifier(group: list[str], head: str) -> Modifier | None:
         return Modifier(word.replace("_", " "), surface.replace("_", " "))
     if word in lexicon.GENDERS:
         return Modifier(lexicon.GENDERS[word], lexicon.GENDERS[word])
-    fits = head == "fit" and word in lexicon.FIT_WORDS
+    if word in _PATTERN_FORMS:
+        return Modifier(_PATTERN_FORMS[word], surface)
+    fits = head in ("fit", "rise", "waist", "leg") and (word in lexicon.FIT_WORDS or word in lexicon.COLOUR_SHADES)
     listed = lexicon.is_listed(word)
     stopped = word in lexicon.STOP_MODIFIERS or (not listed and head_form(word) in lexicon.STOP_NOUNS)
     shade = word in lexicon.COLOUR_SHADES and not listed
@@ -241,8 +267,10 @@ def _governor(phrases: list[NounPhrase], words: Sequence[Word], preposition: int
         return garments[-1]
     nearest = before[-1] if before and preposition - before[-1].position <= 3 else None
     governor = _syntactic_governor(before, words, preposition) or nearest
-    if governor is not None and (governor.head in lexicon.MATERIALS or governor.head in lexicon.NEEDS_MODIFIER):
+    if governor is not None and governor.head in lexicon.MATERIALS:
         return garments[-1] if garments else None
+    if governor is not None and governor.head in lexicon.NEEDS_MODIFIER:
+        return garments[-1] if garments else governor if governor.modifiers else None
     return governor
 
 

@@ -106,7 +106,7 @@ def flat_words(words: Sequence[str]) -> list[Word]:
     named = any(word.role is Role.SKIPPED for word in before)
     if named and not any(head_form(word.lower) in lexicon.GARMENTS for word in before):
         result[:gender] = [word if _describes(word.lower) else Word(word.text, Role.SKIPPED) for word in before]
-    return result
+    return _inner_places(result)
 
 
 def _describes(lower: str) -> bool:
@@ -125,7 +125,17 @@ def parsed_words(doc: Doc) -> list[Word]:
         role = _parsed_role(text, tags[i], parts[i], previous, i == 0)
         words.append(Word(text, role, governors[i], verbless and governors[i] == i))
         previous = text.lower() if text.lower() in lexicon.MADE_WORDS else ""  # others change no role
-    return words
+    return _inner_places(words)
+
+
+def _inner_places(words: list[Word]) -> list[Word]:
+    """`zipped inside pocket`: a place word right before a noun says where the thing is, and ends nothing."""
+    return [
+        Word(word.text, Role.SKIPPED, word.governor, word.is_root)
+        if word.role is Role.PLACE and word.lower in ("inside", "outside") and after.role is Role.NOUN
+        else word
+        for word, after in zip(words, [*words[1:], *words[-1:]], strict=True)
+    ]
 
 
 def _annotations(doc: Doc) -> tuple[list[str], list[str], list[int]]:
@@ -149,7 +159,7 @@ def _parsed_role(text: str, tag: str, part: str, previous: str, is_first: bool) 
         return known
     if any(letter.isdigit() for letter in lower) or tag.startswith(("RB", "CD", "JJR", "JJS")):
         return Role.SKIPPED
-    if (not is_first and text[0].isupper()) or len(lower) < 3 or not lower.replace("-", "").isalpha():
+    if (not is_first and text[0].isupper()) or len(lower) < 3 or not lower.replace("-", "").replace("'", "").isalpha():
         return Role.SKIPPED
     return _open_role(lower, tag, part)
 

@@ -81,35 +81,35 @@ IRREGULAR_SINGULARS = {
 
 STOP_NOUNS = word_set(
     """
-    ability abrasion absorption action activity adapt addition air allure amount appeal approx arch area arm
-    assortment atmosphere attention attitude attraction baby back backfoot bacteria bargain base beauty bit body
-    bonus bottom-half box brand branding breathability breeze business bust calf capacity care cash category cater
-    centre century character charge chest choice circulation class classic clean climate closet closure cloth cm
-    cms collection colour combination combo comfort company composition compostion compression concept condition
-    confidence construction content contour control convenience counter country coverage craftsmanship creation
-    cushioning customer cut date day decoration denier density denture depth design designer detergent diagonal
-    diameter difference dimension display distance doubt durability durable ease edge effect elegance element
-    enclosure ensemble environment essence essential evening event everyday excellence experience expression
-    exterior eye face family fan fashion fashionista feel feeling feet fiber fibre finish finishing flair flare
-    flexibility foot forefoot form formal formstripe freedom freesize freshness friction friend front fun function
-    gap gauge girl grace gram grip ground guarantee guy hand hassle haul height help hip history home idea impact
-    impression inch individual influence inner inseam inside inspiration insulation interior iron item kid kind
-    kit knee label lady layer length level life lifestyle light like line litre look lot love luxury machine
-    maintenance make man manufacturer mark material matter mean measurement mechanism men midfoot minute mix
-    mixture mm model moisture moment money month mood morning mount mouth movement music must name nature need
-    night nod note nothing number occasion odour office option order outdoors outfit outing outside pack package
-    packet pair part party people perfection performance person personality photo picture place plan plate plenty
-    plus point power pressure price problem process product professional profile protection purpose quality
-    quantity racer range ray reason rectangle reduction region regular remark reminder resistance rest result
-    reuse revel road room rough row rsquo run safety sale school screw season section sensation series shade shape
-    sheen shimmer shine shock shop shopper shoulder side sight silhouette simplicity size skin soft solution
-    something sort space speed sport spot spring stability stain standard staple state statement statistic step
-    storage store street strength strike string structure stuff styling suggestion summer sun support surface
-    sweat system task taste team technology teenager temperature texture thickness thigh thing time tone total
-    touch town traction tradition transition travel treatment trend tribute trip tummy twist type unit unknown
-    upto usage use user uv value variety ventilation versatility version vibe victor victory view visibility
-    volume walk wall wardrobe warmth warranty wash water way wear wearability wearer weather week weekend weight
-    while width wind winter woman women work workout world year youth zing
+    ability abrasion absorption accent action activity adapt addition air allure amount appeal approx arch area
+    arm assortment atmosphere attention attitude attraction baby back backfoot bacteria bargain base beauty bit
+    body bonus bottom-half box brand branding breathability breeze business bust calf capacity care cash category
+    cater centre century character charge chest choice circulation class classic clean climate closet closure
+    cloth cm cms collection colour combination combo comfort company composition compostion compression concept
+    condition confidence construction content contour control convenience counter country coverage craftsmanship
+    crease creation cushioning customer cut date day decoration denier density denture depth design designer
+    detergent diagonal diameter difference dimension display distance doubt durability durable ease edge effect
+    elegance element enclosure ensemble environment essence essential evening event everyday excellence experience
+    expression exterior eye face family fan fashion fashionista feel feeling feet fiber fibre finish finishing
+    flair flare flexibility foot forefoot form formal formstripe freedom freesize freshness friction friend front
+    fun function gap gauge girl grace gram grip ground guarantee guy hand hassle haul height help hip history home
+    idea impact impression inch individual influence inner inseam inside inspiration insulation interior iron item
+    kid kind kit knack knee label lady layer length level life lifestyle light like line litre look lot love
+    luxury machine maintenance make man manufacturer mark material matter mean measurement mechanism men midfoot
+    minute mix mixture mm model moisture moment money month mood morning mount mouth movement music must name
+    nature need night nod note nothing number occasion odour office option order outdoors outfit outing outside
+    pack package packet pair panache part party people perfection performance person personality photo picture
+    place plan plate plenty plus point power pressure price problem process product professional profile
+    protection purpose quality quantity racer range ray reason rectangle reduction region regular remark reminder
+    resistance rest result reuse revel road room rough row rsquo run safety sale school screw season section
+    sensation series shade shape sheen shimmer shine shock shop shopper shoulder side sight silhouette simplicity
+    size skin soft solution something sort space speed sport spot spring stability stain standard staple state
+    statement statistic step storage store street strength strike string structure stuff styling suggestion summer
+    sun support surface sweat system task taste team technology teenager temperature texture thickness thigh thing
+    time tone total touch town traction tradition transition travel treatment trend tribute trip tummy twist type
+    unit unknown upto usage use user uv value variety ventilation versatility version vibe victor victory view
+    visibility volume walk wall wardrobe warmth warranty wash water way wear wearability wearer weather week
+    weekend weight while width wind winter woman women work workout world year youth zing
     """
 )
 
@@ -118,26 +118,26 @@ STOP_MODIFIERS = word_set(
     able absolute added additional aggressive airy all all-time alternate amazing ample another any appealing
     approx assorted attractive authentic available awesome back based basic beautiful best better bold both
     brand-name branded breathable brilliant certain cheap chest chic classic classy clean clever coloured
-    colourful comfort comfortable comfy complete contemporary convenient cool couple crease-free crisp customised
-    customized cute daily dainty definite delicate designed designer desired different discreet distinct due
-    durable each easy easy-care easy-to-wear eclectic edgy effortless elegant enhanced enough entire ergonomic
-    essential ethnic every everyday everyone excellent exceptional exclusive exquisite extended extra extra-soft
-    fabulous famous fantastic fashionable fast fast-drying favourite few finest first flattering flexible four
-    four-button freesize fresh front fun functional funky generous gentle genuine glamorous good good-quality
-    gorgeous great half-lined handmade handy happy hard-wearing heavy high-abrasion high-quality hip iconic ideal
-    immense important impressive improved included inner inside inspired integral integrated interesting internal
-    intricate irresistible key last latest left less logo-branded lovely luxurious made made-up main many matching
-    minimal minimalist modern modified moisture-wicking more most much multiple must must-have natural neat new
-    next nice normal old one only optimal optimum original other outer outer-shell outside outstanding overall own
-    part-lined partial particular partly perfect personal placed playful plus popular practical preferred premium
-    pretty protected pure quick quick-dry quirky real rear refined regular relaxed reliable resistant rich right
-    right-hand roomy rugged same second secure separate several sexy side signature simple single smart smooth
-    snug soft soft-touch some sophisticated special stable stain-resistant standard stretchy stunning sturdy
-    styled stylish subtle such super superb superior supersoft supple supportive sweet thoughtful three three-pack
-    timeless tiny total tough traditional trendy trendy-yet-classic triple true two two-pack typical ultimate
-    unique unknown urban useful usual utmost various versatile very vibrant vintage visible voluminous warm
-    washable water-repellent water-resistant well well-fitting whole wind-resistant wonderful worn wrinkle-free xl
-    xs xxl young youthful
+    colourful comfort comfortable comfy complete conscious contemporary convenient cool couple crease-free crisp
+    customised customized cute daily dainty definite delicate designed designer desired different discreet
+    distinct due durable each easy easy-care easy-to-wear eclectic eco-friendly edgy effortless elegant enhanced
+    enough entire ergonomic essential ethnic every everyday everyone excellent exceptional exclusive exquisite
+    extended extra extra-soft fabulous famous fantastic fashionable fast fast-drying favourite few finest first
+    flattering flexible four four-button freesize fresh front fun functional funky generous gentle genuine
+    glamorous good good-quality gorgeous great half-lined handmade handy happy hard-wearing heavy high-abrasion
+    high-quality hip iconic ideal immense important impressive improved included inner inside inspired integral
+    integrated interesting internal intricate irresistible key last latest left less logo-branded lovely luxurious
+    made made-up main many matching minimal minimalist modern modified moisture-wicking more most much multiple
+    must must-have natural neat new next nice normal old one only optimal optimum organic original other outer
+    outer-shell outside outstanding overall own part-lined partial particular partly perfect personal placed
+    playful plus popular practical preferred premium pretty protected pure quick quick-dry quintessential quirky
+    real rear recycled refined regular relaxed reliable resistant rich right right-hand roomy rugged same second
+    secure separate several sexy side signature simple single smart smooth snug soft soft-touch some sophisticated
+    special stable stain-resistant standard stretchy stunning sturdy styled stylish subtle such super superb
+    superior supersoft supple supportive sustainable sweet thoughtful three three-pack timeless tiny total tough
+    traditional trendy trendy-yet-classic triple true two two-pack typical ultimate unique unknown urban useful
+    usual utmost various versatile very vibrant vintage visible voluminous warm washable water-repellent
+    water-resistant well well-fitting whole wind-resistant wonderful worn wrinkle-free xl xs xxl young youthful
     """
 )
 

@@ -48,14 +48,17 @@ def noun_phrases(words: Sequence[Word], flat: bool = False) -> list[NounPhrase]:
     and third of a list) to a phrase before them.
     """
     phrases: list[NounPhrase] = []
-    preposition = suspended = -1
+    preposition = suspended = slash = -1
     for start, stop, closing in _runs(words, flat):
         phrase = _phrase(words, start, stop, flat, preposition >= 0)
         if preposition >= 0:
             _attach(phrases, phrase, words, preposition, (start, stop))
         if phrase is not None:
+            if phrases and slash == start - 1 and not phrase.modifiers and phrase.is_garment:
+                phrase.modifiers = phrases[-1].modifiers  # "black leggings/tights" are one thing with two names
             phrase.is_object = preposition >= 0 or suspended >= 0
             phrases.append(phrase)
+        slash = stop if closing.lower == "/" else -1
         if closing.role is Role.PREPOSITION:
             preposition, suspended = stop, -1
         elif closing.role is Role.PLACE or (closing.lower == "of" and suspended >= 0):
@@ -197,7 +200,8 @@ _PATTERN_FORMS = {
 
 
 def _modifier(group: list[str], head: str) -> Modifier | None:
-    if len(group) == 2 and group[0] in lexicon.STOP_NOUNS and not lexicon.is_listed(group[0]):
+    shaded = group[0] in lexicon.COLOUR_SHADES
+    if len(group) == 2 and group[0] in lexicon.STOP_NOUNS and not shaded and not lexicon.is_listed(group[0]):
         group = group[1:]  # "brand tab"
     surface = " ".join(group)
     if len(group) == 2:

@@ -176,34 +176,34 @@ SHAPES = word_set(
     micro mid mid-calf mid-heel mid-length mid-rise mid-thigh mid-top mid-waist midi military mini mock mock-neck
     mom monk moto motorcycle moulded multi-pocket multi-strand multi-strap nail-head nappa narrow neck-tie nehru
     non-wired nose notch notched notched-lapel nursing octagonal off-shoulder off-the-shoulder oiled one-button
-    one-shoulder opaque open open-back open-front open-knit open-toe organic oval oval-shaped over-the-knee
-    overlapping overlocked oversize oversized oxidized padded padlock palazzo panelled paper-bag paperbag paracord
-    party patch patched peaked pebbled peep-hole peep-toe peg pegged pencil pendant perforated peter-pan pillbox
-    pilot pin pinched plaited plated pleat-front plunging pointed pointy polarised polarized polo polo-neck
-    pom-pom pouch pre-tied princess printed puff puffed puffer pull pull-on push-up pussy-bow pyjama pyramid
-    quarter-zip quick-release quilt racerback raglan rain rainbow raised ranch raw raw-edge rectangular recycled
-    reflective removable retro-style reversible rhodium-plated rib rib-knit ribbed ridged riding rigid rimless
-    ripped roll roll-neck roll-top roll-up rolled rolled-up rope round round-toe rounded rubberised rubberized
-    ruffle-trimmed ruffled rugby running saddle safari sailor salwar scalloped scoop scooped screen-printed
-    seamless see-through semi-fitted semi-formal semi-sheer semi-transparent sequin set-in shaping shawl
-    shawl-collar sheath sheer shell-shaped shift shirt short shoulder shoulder-padded shrunken side-release
-    side-slit side-tie silver-plated single-breasted single-button single-strap skateboarding skater ski skinny
-    slant slanted slash sleeveless slim slim-cut slimline sling slip slip-on slit slouch slouchy small
-    smart-casual smock-style smocked snap snap-fastening snorkel soccer solitaire spaghetti spaghetti-strap
-    speckle spike sport sports spread spread-collar square square-toe squared stackable stacked stand stand-collar
-    stand-up star-shaped statement-sleeve step-hem sterling stiff stiletto stitched straight straight-cut
-    straight-leg strapless strappy stretch stretch-woven stretchy string structured stud studio summer sun
-    sundress super-skinny surf surplice sweater sweatshirt sweetheart swim swing swing-style swiss t-bar t-shirt
-    t-strap tailored tall tank tapered tassel tasseled tasselled teardrop teddy tennis thermal thick thick-soled
-    thigh-high thigh-length thin thong three-button three-piece three-quarter tie tie-front tie-neck tie-side
-    tie-waist tied tiered tight tight-fitting tinted tipped toe toggle top-handle tortoise tote track tracksuit
-    trail training transparent trapeze travel trekking trench triangle triangular trimmed trucker trumpet tube
-    tubular tuck-in tulip tunnel turn-down turn-up turned-down turned-up turtleneck twill twist twist-front
-    twisted two-button two-way u-shaped underwear underwired unisex-style unlined unstitched unstructured utility
-    v-back v-front v-shaped vented vertical vest volleyball waffle waffle-knit waist-length waisted walking
-    water-repellent waterproof wavy waxed wayfarer wedding wedge wedge-heel welt western wet-look whole-cut
-    wholecut wide wide-brim wide-brimmed wide-cut wide-fit wide-leg wide-strap windproof wing wingtip winter
-    wireless workout woven wrap wrap-around wrap-front wrap-over wrap-style wraparound wrapover wrist yoga yoke
-    zip zip-front zip-through zip-top zip-up zipped zippered
+    one-shoulder opaque open open-back open-front open-knit open-toe oval oval-shaped over-the-knee overlapping
+    overlocked oversize oversized oxidized padded padlock palazzo panelled paper-bag paperbag paracord party patch
+    patched peaked pebbled peep-hole peep-toe peg pegged pencil pendant perforated peter-pan pillbox pilot pin
+    pinched plaited plated pleat-front plunging pointed pointy polarised polarized polo polo-neck pom-pom pouch
+    pre-tied princess printed puff puffed puffer pull pull-on push-up pussy-bow pyjama pyramid quarter-zip
+    quick-release quilt racerback raglan rain rainbow raised ranch raw raw-edge rectangular reflective removable
+    retro-style reversible rhodium-plated rib rib-knit ribbed ridged riding rigid rimless ripped roll roll-neck
+    roll-top roll-up rolled rolled-up rope round round-toe rounded rubberised rubberized ruffle-trimmed ruffled
+    rugby running saddle safari sailor salwar scalloped scoop scooped screen-printed seamless see-through
+    semi-fitted semi-formal semi-sheer semi-transparent sequin set-in shaping shawl shawl-collar sheath sheer
+    shell-shaped shift shirt short shoulder shoulder-padded shrunken side-release side-slit side-tie silver-plated
+    single-breasted single-button single-strap skateboarding skater ski skinny slant slanted slash sleeveless slim
+    slim-cut slimline sling slip slip-on slit slouch slouchy small smart-casual smock-style smocked snap
+    snap-fastening snorkel soccer solitaire spaghetti spaghetti-strap speckle spike sport sports spread
+    spread-collar square square-toe squared stackable stacked stand stand-collar stand-up star-shaped
+    statement-sleeve step-hem sterling stiff stiletto stitched straight straight-cut straight-leg strapless
+    strappy stretch stretch-woven stretchy string structured stud studio summer sun sundress super-skinny surf
+    surplice sweater sweatshirt sweetheart swim swing swing-style swiss t-bar t-shirt t-strap tailored tall tank
+    tapered tassel tasseled tasselled teardrop teddy tennis thermal thick thick-soled thigh-high thigh-length thin
+    thong three-button three-piece three-quarter tie tie-front tie-neck tie-side tie-waist tied tiered tight
+    tight-fitting tinted tipped toe toggle top-handle tortoise tote track tracksuit trail training transparent
+    trapeze travel trekking trench triangle triangular trimmed trucker trumpet tube tubular tuck-in tulip tunnel
+    turn-down turn-up turned-down turned-up turtleneck twill twist twist-front twisted two-button two-way u-shaped
+    underwear underwired unisex-style unlined unstitched unstructured utility v-back v-front v-shaped vented
+    vertical vest volleyball waffle waffle-knit waist-length waisted walking water-repellent waterproof wavy waxed
+    wayfarer wedding wedge wedge-heel welt western wet-look whole-cut wholecut wide wide-brim wide-brimmed
+    wide-cut wide-fit wide-leg wide-strap windproof wing wingtip winter wireless workout woven wrap wrap-around
+    wrap-front wrap-over wrap-style wraparound wrapover wrist yoga yoke zip zip-front zip-through zip-top zip-up
+    zipped zippered
     """
 )

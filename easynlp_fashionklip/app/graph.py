@@ -11,17 +11,17 @@ from tqdm import tqdm
 
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app.data import open_pairs
+from easynlp_fashionklip.app.where import EngineName, check_engine, embed_pictures, open_engine
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.data.pairs import PairTable, stable_key
 from easynlp_fashionklip.data.picture_keys import picture_keys
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import attach_prototypes, build_graph
-from easynlp_fashionklip.graph.engines import LocalEngine
 from easynlp_fashionklip.graph.format import GRAPH_FILE
 from easynlp_fashionklip.graph.pipeline import load_spacy
 from easynlp_fashionklip.graph.prototypes import image_ids_of
 from easynlp_fashionklip.graph.store import ConceptGraph
-from easynlp_fashionklip.inference.encode import encode_images, encode_images_to, encode_texts
+from easynlp_fashionklip.inference.encode import encode_images_to, encode_texts
 from easynlp_fashionklip.models.allocator import release_freed_memory
 from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge, PrototypeSettings
@@ -53,12 +53,14 @@ def product_ids_of(table: PairTable) -> list[str]:
     return [table.product_id(position) for position in range(len(table))]
 
 
-def mine_graph(table: PairTable, config: AppConfig, description: str = "mining concepts") -> ConceptGraph:
-    """Build a graph without prototypes from a table's texts, behind a bar."""
+def mine_graph(
+    table: PairTable, config: AppConfig, engine: EngineName = "local", ray_address: str = ""
+) -> ConceptGraph:
+    """Build a graph without prototypes from a table's texts, behind a bar; see `app.where` for the engine."""
     nlp = load_spacy(config.spacy_model)
-    with tqdm(total=len(table), desc=description, unit="text", disable=None) as bar:
-        engine = LocalEngine(nlp, config.mining_processes)
-        return build_graph(table.texts(), product_ids_of(table), nlp, config.min_frequency, bar.update, engine)
+    with tqdm(total=len(table), desc="mining concepts", unit="text", disable=None) as bar:
+        miner = open_engine(engine, nlp, config, ray_address)
+        return build_graph(table.texts(), product_ids_of(table), nlp, config.min_frequency, bar.update, miner)
 
 
 def grow(graph: ConceptGraph, table: PairTable, config: AppConfig) -> ConceptGraph:
@@ -163,22 +165,34 @@ def _names_of_pictures(table: PairTable, rows: np.ndarray) -> Mapping[int, str]:
 
 
 def build_command(
-    catalog: Path, text: str, image: str, model: str, out: Path, *, settings: str = "", input_schema: str | None = None
+    catalog: Path,
+    text: str,
+    image: str,
+    model: str,
+    out: Path,
+    *,
+    settings: str = "",
+    input_schema: str | None = None,
+    engine: EngineName = "local",
+    ray_address: str = "",
 ) -> ConceptGraph:
     """`fashionklip graph build`: mine a catalogue, choose prototypes, write the graph.
+
+    `engine` says where texts are mined and pictures embedded; `ray_address` is that of a running cluster.
 
     Raises:
         InputError: the catalogue, the model or the folder cannot be used.
     """
     config = parse_user_defined_parameters(settings)
+    check_engine(engine, ray_address)
     if has_graph(out):
         raise InputError(f"--out={out} already holds a concept graph; give an empty folder, or remove it.")
     encoder = load_pretrained(model, image_size=config.image_size)
     encoder.to(distributed.local_device())
     table = open_pairs(catalog, config, text=text, image=image, input_schema=input_schema)
-    graph = mine_graph(table, config)
+    graph = mine_graph(table, config, engine, ray_address)
     prompts = encode_texts(encoder, graph.prompts())
-    pictures = encode_images(encoder, table, workers=config.data_workers)
+    pictures = embed_pictures(engine, encoder, table, config, ray_address)
     graph = attach_prototypes(
         graph,
         prompts,

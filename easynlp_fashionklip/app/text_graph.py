@@ -5,44 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
 from easynlp_fashionklip.app.graph import has_graph
-from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
+from easynlp_fashionklip.app.where import EngineName, open_engine
+from easynlp_fashionklip.config import parse_user_defined_parameters
 from easynlp_fashionklip.data.texts import TextTable, open_texts
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import build_graph
-from easynlp_fashionklip.graph.engines import Engine, LocalEngine, RayEngine
 from easynlp_fashionklip.graph.pipeline import load_spacy
 from easynlp_fashionklip.graph.store import ConceptGraph
 
-if TYPE_CHECKING:
-    from spacy.language import Language
-
-EngineName = Literal["local", "ray"]
-
 logger = logging.getLogger(__name__)
-
-
-def open_engine(name: str, nlp: Language, config: AppConfig, ray_address: str = "") -> Engine:
-    """The engine that mines with `nlp`.
-
-    Args:
-        name: `local`, with `mining_processes` processes, or `ray`.
-        nlp: pipeline from `load_spacy`.
-        config: graph settings.
-        ray_address: of a running cluster; '' starts one on this machine.
-
-    Raises:
-        InputError: Ray is not installed, its cluster cannot be reached, or the settings contradict each other.
-    """
-    if name == "ray":
-        return RayEngine(nlp, address=ray_address)
-    if ray_address:
-        raise InputError(f"--ray-address={ray_address} is of no use to the local engine; add --engine ray.")
-    return LocalEngine(nlp, config.mining_processes)
 
 
 def mine_texts_command(
@@ -64,7 +39,7 @@ def mine_texts_command(
         out: folder to write.
         settings: as in `--user_defined_parameters`.
         engine: where to mine.
-        ray_address: see `open_engine`.
+        ray_address: see `app.where.open_engine`.
 
     Raises:
         InputError: the table, a setting or the folder cannot be used.

@@ -44,4 +44,6 @@ def _graph_build(arguments: argparse.Namespace) -> None:
         arguments.out,
         settings=arguments.settings,
         input_schema=arguments.input_schema,
+        engine=arguments.engine,
+        ray_address=arguments.ray_address,
     )

@@ -17,7 +17,7 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", default="", help="with --texts: column of the product ids; found if it is `id`")
     parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="where texts are mined; the graph is the same"
+        "--engine", choices=("local", "ray"), default="local", help="where texts are mined and pictures embedded"
     )
     parser.add_argument("--ray-address", default="", help="with --engine ray: a running cluster, for example auto")
 

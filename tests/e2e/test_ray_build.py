@@ -1,0 +1,50 @@
+"""`fashionklip graph build --engine ray`: a Ray that the command starts mines texts and embeds pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from easynlp_fashionklip.app import graph as graph_module
+from easynlp_fashionklip.app import where
+from easynlp_fashionklip.graph import ConceptGraph
+
+Run = Callable[..., Any]
+
+
+def build(catalogue: Path, out: Path, *more: str) -> list[str]:
+    argv = ["graph", "build", "--catalog", str(catalogue / "train.csv"), "--text", "caption", "--image", "image"]
+    return [*argv, "--model", "tiny", "--out", str(out), "--set", "num_prototypes=4 data_workers=0", *more]
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_graph(
+    catalogue: Path, tmp_path: Path, fashionklip_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray.data")
+    on_ray = []
+    embed = where.encode_images_on_ray
+    monkeypatch.setattr(where, "encode_images_on_ray", lambda *given, **more: on_ray.append(1) or embed(*given, **more))
+    for name in ("local", "ray"):
+        outcome = fashionklip_here(build(catalogue, tmp_path / name, "--engine", name))
+        assert outcome.code == 0, outcome.err
+    assert on_ray == [1]
+    for path in (tmp_path / "local").iterdir():
+        assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes(), path.name
+    graph = ConceptGraph.load(tmp_path / "ray")
+    dress = graph.find("dress")
+    assert dress is not None
+    assert len(graph.prototypes(dress.concept_id)) == 4
+
+
+def test_an_address_needs_the_ray_engine(
+    catalogue: Path, tmp_path: Path, fashionklip_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_module, "load_pretrained", lambda *given, **more: pytest.fail("told too late"))
+    outcome = fashionklip_here(build(catalogue, tmp_path / "graph", "--ray-address", "auto"))
+    assert outcome.code == 2
+    assert "add --engine ray" in outcome.err
+    assert not (tmp_path / "graph").exists()

@@ -92,24 +92,24 @@ STOP_NOUNS = word_set(
     elegance element enclosure ensemble environment essence essential evening event everyday excellence experience
     expression exterior eye face family fan fashion fashionista feel feeling feet fiber fibre finish finishing
     flair flare flexibility foot forefoot form formal formstripe freedom freesize freshness friction friend front
-    fun function gap gauge girl grace gram grip ground guarantee guy hand hassle haul height help hip history home
-    idea impact impression inch individual influence inner inseam inside inspiration insulation interior iron item
-    kid kind kit knack knee label lady layer length level life lifestyle light like line litre look lot love
-    luxury machine maintenance make man manufacturer mark material matter mean measurement mechanism men midfoot
-    minute mix mixture mm model moisture moment money month mood morning mount mouth movement music must name
-    nature need night nod note nothing number occasion odour office option order outdoors outfit outing outside
-    pack package packet pair panache part party people perfection performance person personality photo picture
-    place plan plate plenty plus point power pressure price problem process product professional profile
+    fun function gap gauge girl grace gram grip ground guarantee guy hand hassle haul height help hint hip history
+    home idea impact impression in-seam inch individual influence inner inseam inside inspiration insulation
+    interior iron item kid kind kit knack knee label lady layer length level life lifestyle light like line litre
+    look lot love luxury machine maintenance make man manufacturer mark material matter mean measurement mechanism
+    men midfoot minute mix mixture mm model moisture moment money month mood morning mount mouth movement music
+    must name nature need night nod note nothing number occasion odour office option order outdoors outfit outing
+    outside pack package packet pair panache part party people perfection performance person personality photo
+    picture place plan plate plenty plus point power pressure price problem process product professional profile
     protection purpose quality quantity racer range ray reason rectangle reduction region regular remark reminder
-    resistance rest result reuse revel road room rough row rsquo run safety sale school screw season section
-    sensation series shade shape sheen shimmer shine shock shop shopper shoulder side sight silhouette simplicity
-    size skin soft solution something sort space speed sport spot spring stability stain standard staple state
-    statement statistic step storage store street strength strike string structure stuff styling suggestion summer
-    sun support surface sweat system task taste team technology teenager temperature texture thickness thigh thing
-    time tone total touch town traction tradition transition travel treatment trend tribute trip tummy twist type
-    unit unknown upto usage use user uv value variety ventilation versatility version vibe victor victory view
-    visibility volume walk wall wardrobe warmth warranty wash water way wear wearability wearer weather week
-    weekend weight while width wind winter woman women work workout world year youth zing
+    resistance rest result reuse revel road room rough row rsquo run safety sale school screw season section seed
+    sensation series shade shape sheen shimmer shine shock shop shopper shoulder shower side sight silhouette
+    simplicity size skin soft solution something sort space speed sport spot spring stability stain standard
+    staple state statement statistic step storage store street strength strike string structure stuff styling
+    suggestion summer sun support surface sweat system task taste team technology teenager temperature texture
+    thickness thigh thing time tone total touch town traction tradition transition travel treatment trend tribute
+    trip tummy twist type unit unknown upto usage use user uv value variety ventilation versatility version vibe
+    victor victory view visibility volume walk wall wardrobe warmth warranty wash water way wear wearability
+    wearer weather week weekend weight while width wind winter woman women work workout world year youth zing
     """
 )
 

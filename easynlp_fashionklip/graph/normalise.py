@@ -44,6 +44,8 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"t[- ]?shirt|tee[- ]?shirt|tee", "t-shirt"),
         (r"v[- ]?neck(?:ed|line)?", "v-neck"),
         (r"center", "centre"),
+        (r"cr[eê]pe", "crepe"),
+        (r"three quarter (?=sleeve)", "three-quarter "),
         (r"multi-?colou?red", "multicoloured"),
         (r"(\w+)colored", r"\1coloured"),
         (r"crop[- ]top(s?)", r"crop-top\1"),

@@ -170,7 +170,11 @@ def _joins(words: Sequence[Word], first: int, second: int) -> bool:
         return True
     if before in lexicon.COLOUR_SHADES and after in ("brass", "copper"):
         return True
-    if after == "shoulder" and second + 1 < len(words) and head_form(words[second + 1].text) in ("strap", "bag"):
+    if (
+        after == "shoulder"
+        and second + 1 < len(words)
+        and head_form(words[second + 1].text) in ("strap", "bag", "chain")
+    ):
         return False  # a narrow shoulder strap
     if before in lexicon.COLOURS and after in ("melange", "marl", "marled"):
         return True

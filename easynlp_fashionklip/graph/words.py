@@ -104,7 +104,10 @@ def flat_words(words: Sequence[str]) -> list[Word]:
     gender = next((i for i, word in enumerate(result) if word.lower in lexicon.GENDERS), 0)
     before = result[:gender]
     named = any(word.role is Role.SKIPPED for word in before)
-    if named and not any(head_form(word.lower) in lexicon.GARMENTS for word in before):
+    before_noun, after_noun = (
+        any(head_form(word.lower) in lexicon.GARMENTS for word in part) for part in (before, result[gender:])
+    )
+    if named and (after_noun or not before_noun):
         result[:gender] = [word if _describes(word.lower) else Word(word.text, Role.SKIPPED) for word in before]
     return _inner_places(result)
 

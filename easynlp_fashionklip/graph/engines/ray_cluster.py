@@ -73,7 +73,7 @@ def _check_answers(address: str) -> None:
 def _unanswered(address: str, reason: str) -> InputError:
     return InputError(
         f"No Ray cluster answers at {address} ({reason}); start one with `ray start --head`, and check --ray-address, "
-        "which is host:port."
+        "which is host:port. A cluster that asks for a token needs RAY_AUTH_MODE=token in the environment."
     )
 
 

@@ -29,8 +29,8 @@ GENDERS = {
 # Nouns that make a compound modifier with the word before them: "short sleeve", "round neck", "slim fit".
 COMPOUND_SECONDS = word_set(
     """
-    blend brim check collar cup cut dot fit frame heel hem hood knit leg neck pocket print rise shade shoulder sleeve
-    sole strap stripe style tip toe waist wash
+    blend brim check collar cup cut dot fit frame handle heel hem hood knit leg neck pocket print rim rise shade
+    shoulder sleeve sole strap stripe style tip toe waist wash
     """
 )
 
@@ -76,7 +76,8 @@ IRREGULAR_SINGULARS = {
     "canvas": "canvas", "bias": "bias", "mules": "mule", "zippers": "zipper", "selfies": "selfie", "dungaree":
     "dungarees", "ballerinas": "ballerina", "saris": "saree", "undies": "underwear", "sarees": "saree", "sari": "saree",
     "kurtis": "kurti", "bras": "bra", "tees": "t-shirt", "tee": "t-shirt", "tshirt": "t-shirt",
-    "tshirts": "t-shirt", "slip-ons": "slip-on", "lace-ups": "lace-up", "zips": "zip", "hounds": "hound",
+    "tshirts": "t-shirt", "slip-ons": "slip-on", "lace-ups": "lace-up", "zips": "zip", "hounds": "hound", "turn-ups":
+    "turn-up", "tie-ups": "tie-up", "cut-outs": "cut-out", "clip-ons": "clip-on", "pull-ons": "pull-on",
 }  # fmt: skip
 
 STOP_NOUNS = word_set(
@@ -87,9 +88,9 @@ STOP_NOUNS = word_set(
     cater centre century character charge chest choice circulation class classic clean climate closet closure
     cloth cm cms collection colour combination combo comfort company composition compostion compression concept
     condition confidence construction content contour control convenience counter country coverage craftsmanship
-    crease creation cushioning customer cut date day decoration denier density denture depth design designer
-    detergent diagonal diameter difference dimension display distance doubt durability durable ease edge effect
-    elegance element enclosure ensemble environment essence essential evening event everyday excellence experience
+    creation cushioning customer cut date day decoration denier density denture depth design designer detergent
+    diagonal diameter difference dimension display distance doubt durability durable ease edge effect elegance
+    element enclosure ensemble environment essence essential evening event everyday excellence experience
     expression exterior eye face family fan fashion fashionista feel feeling feet fiber fibre finish finishing
     flair flare flexibility foot forefoot form formal formstripe freedom freesize freshness friction friend front
     fun function gap gauge girl grace gram grip ground guarantee guy hand hassle haul height help hint hip history
@@ -127,9 +128,9 @@ STOP_MODIFIERS = word_set(
     glamorous good good-quality gorgeous great half-lined handmade handy happy hard-wearing heavy high-abrasion
     high-quality hip iconic ideal immense important impressive improved included inner inside inspired integral
     integrated interesting internal intricate irresistible key last latest left less logo-branded lovely luxurious
-    made made-up main many matching minimal minimalist modern modified moisture-wicking more most much multiple
-    must must-have natural neat new next nice normal old one only optimal optimum organic original other outer
-    outer-shell outside outstanding overall own part-lined partial particular partly perfect personal placed
+    made made-up main many match matching minimal minimalist mix modern modified moisture-wicking more most much
+    multiple must must-have natural neat new next nice normal old one only optimal optimum organic original other
+    outer outer-shell outside outstanding overall own part-lined partial particular partly perfect personal placed
     playful plus popular practical preferred premium pretty protected pure quick quick-dry quintessential quirky
     real rear recycled refined regular relaxed reliable resistant rich right right-hand roomy rugged same second
     secure separate several sexy side signature simple single smart smooth snug soft soft-touch some sophisticated

@@ -27,6 +27,7 @@ _TYPOGRAPHY = str.maketrans(
 _SEGMENT = re.compile(r"(?<=[.!?;])\s+|\s*[\n\r\t•·|;]+\s*|\s+-\s+")
 _KEY = re.compile(r"([A-Za-z][A-Za-z ]{1,24}?)\s*(?::|-(?=\s))\s*(.*)", re.S)
 _SEVERAL_KEYS = re.compile(r",\s*(?=[A-Z][A-Za-z ]{1,24}?(?::|-\s))")
+_DASHED_KEY = re.compile(r"((?:^|(?<=[,;|\n])\s?)[A-Z][A-Za-z ]{1,24}?) - (?=\S)")  # "Sole - crepe, Toe - almond"
 _LATER_KEY = re.compile(r"(?<=[a-z]):\s+")
 _WITH_SLASH = re.compile(r"\bw/\s*")
 _SHARE = re.compile(r"\d+(?:[.,]\d+)?\s?%")
@@ -44,6 +45,10 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"t[- ]?shirt|tee[- ]?shirt|tee", "t-shirt"),
         (r"v[- ]?neck(?:ed|line)?", "v-neck"),
         (r"center", "centre"),
+        (r"analog", "analogue"),
+        (r"a line (?=skirt|dress|kurta|kurti|coat|tunic|top|gown)", "a-line "),
+        (r"detailing", "detail"),
+        (r"sling-back(s?)", r"slingback\1"),
         (r"cr[eê]pe", "crepe"),
         (r"three quarter (?=sleeve)", "three-quarter "),
         (r"multi-?colou?red", "multicoloured"),
@@ -68,7 +73,7 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(animal|leopard|zebra|snakeskin)[- ]print", r"\1-print"),
         (r"tie[- ]dye(d?)", r"tie-dye\1"),
         (r"hound'?s?[- ]?tooth", "houndstooth"),
-        (r"colou?r[- ]block(ed)?", "colour-blocked"),
+        (r"colou?r[- ]?block(ed)?", "colour-blocked"),
         (r"(peter)[- ](pan)", r"\1-\2"),
         (r"flip[- ]?flop(s?)", r"flip-flop\1"),
         (r"slip[- ]ons", "slip-ons"),
@@ -94,7 +99,7 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(\w{2,})[- ]toed", r"\1_toe"),
         (r"(\w{2,})[- ]legged", r"\1_leg"),
         (
-            r"(?!cap-)(\w{2,}(?:-quarter)?)-(fit|waist|rise|sleeve|sole|collar|gauge|cut|leg|toe|heel|frame|blend|shoulder)(?:ted|s)?"
+            r"(?!cap-|laser-)(\w{2,}(?:-quarter)?)-(fit|waist|rise|sleeve|sole|collar|gauge|cut|leg|toe|heel|frame|blend|shoulder)(?:ted|s)?"
             r"(?!-)",
             r"\1_\2",
         ),
@@ -139,11 +144,13 @@ _CARE = re.compile(
     re.IGNORECASE,
 )
 _MODEL = re.compile(r"(?:,|;|\band\b)\s*(?:(?:our|the) )?model (?:is|wears|stat\w*|height)\b[^.\n]*", re.IGNORECASE)
-_PRAISE = re.compile(
-    r"\b(?:you|your|yours|yourself|we|our|us|i|my|me|(?:wear|team|pair|match|combine) (?:it|them|this|these|with)|"
-    r"(?:teamed|paired|coupled|matched) with|goes (?:well )?with)\b",
+_ADVICE = re.compile(
+    r"\b(?:wear|team|pair|match|combine|style) (?:it|them|this|these|with)|(?:teamed|paired|coupled|matched) with|"
+    r"\bgoes (?:well )?with\b",
     re.IGNORECASE,
 )
+_READER = re.compile(r"\b(?:you|yourself|we|us|i|me)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"\s*(?:,|\s-|\(|\))\s*")
 
 
 def clean_text(text: str) -> str:
@@ -165,6 +172,8 @@ def split_segments(text: str) -> list[str]:
 def raw_segments(text: str) -> list[str]:
     """The sentences, bullets and fragments of a text as they are written, with a word each; none is overlong."""
     clean = _MODEL.sub(" ", _BLANKS.sub(" ", clean_text(_BROKEN_CHARACTER.sub(" ", text))))
+    if len(_DASHED_KEY.findall(clean)) > 1:
+        clean = _DASHED_KEY.sub(r"\1: ", clean)
     lines = (piece for line in _SEGMENT.split(clean) for piece in _SEVERAL_KEYS.split(line))
     segments = [segment.strip() for line in lines for segment in _read_key(line.strip())]
     if len(clean) > MAX_SEGMENT_CHARACTERS:
@@ -181,7 +190,11 @@ def _pieces(segment: str) -> list[str]:
 
 def read_segment(raw: str) -> str:
     """A segment of `raw_segments` in normal spelling; '' if it does not speak of looks."""
-    return unify_spelling(raw) if _is_about_looks(raw) else ""
+    if not _is_about_looks(raw):
+        return ""
+    if _READER.search(raw) and not is_title_case(raw.split()):
+        raw = ", ".join(clause for clause in _CLAUSE.split(raw) if not _READER.search(clause))
+    return unify_spelling(raw)
 
 
 def _read_key(piece: str) -> list[str]:
@@ -198,9 +211,7 @@ def _read_key(piece: str) -> list[str]:
         return []
     first, comma, rest = value.rstrip(" .").partition(",")
     words = tokenise(unify_spelling(first))
-    names_noun = (
-        any(lexicon.is_noun(head_form(word)) for word in words) and head_form(words[-1]) not in lexicon.MATERIALS
-    )
+    names_noun = bool(words) and head_form(words[-1]).endswith(noun)  # "Neck: Round Neck", "Neck: V-neck"
     if noun in lexicon.STUFF_KEYS and _KEY.fullmatch(value):
         return _read_key(value)  # "Composition: Shell: cotton"
     if noun not in lexicon.PARTS | lexicon.NEEDS_MODIFIER or noun in lexicon.STUFF_KEYS or len(words) > 4 or names_noun:
@@ -211,7 +222,7 @@ def _read_key(piece: str) -> list[str]:
 def _is_about_looks(segment: str) -> bool:
     if not _HAS_WORD.search(segment) or _CARE.search(segment):
         return False
-    return is_title_case(segment.split()) or not _PRAISE.search(segment)
+    return is_title_case(segment.split()) or not _ADVICE.search(segment)
 
 
 def is_title_case(words: Sequence[str]) -> bool:
@@ -235,7 +246,33 @@ def tokenise(segment: str) -> list[str]:
             words += [part for part in re.split(r"(/)", token) if part]
         else:
             words.append(token)
-    return words
+    return _split_compounds(words) if "-" in segment else words
+
+
+def _split_compounds(words: list[str]) -> list[str]:
+    """`patch-pockets` are patch pockets; before another noun, `a patch-pocket coat`, they are one modifier (`_`)."""
+    result: list[str] = []
+    for word, following in zip(words, [*words[1:], "."], strict=True):
+        first, hyphen, last = word.rpartition("-")
+        lower = word.lower()
+        if not hyphen or "-" in first or len(first) < 3 or not _is_open_compound(lower, last.lower()):
+            result.append(word)
+        elif following.isalpha() and following.lower() not in _ENDS:
+            result.append(f"{first}_{last}")
+        else:
+            result += [first, last]
+    return result
+
+
+_ENDS = lexicon.word_set("in with and or but for at on to of from is are has have that which plus over under by around")
+
+
+def _is_open_compound(lower: str, last: str) -> bool:
+    form = head_form(lower)
+    if form in lexicon.NOUNS or lower in lexicon.MODIFIERS:
+        return False
+    noun = head_form(last)
+    return noun in lexicon.GARMENTS or noun in lexicon.PARTS or noun in lexicon.MATERIALS
 
 
 @lru_cache(maxsize=65536)

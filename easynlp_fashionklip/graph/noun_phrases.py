@@ -49,28 +49,49 @@ def noun_phrases(words: Sequence[Word], flat: bool = False) -> list[NounPhrase]:
     """
     phrases: list[NounPhrase] = []
     preposition = suspended = slash = -1
+    place = -1
+    resumed = False
     for start, stop, closing in _runs(words, flat):
         phrase = _phrase(words, start, stop, flat, preposition >= 0)
-        if preposition >= 0:
+        named = phrase is not None and (phrase.modifiers or _has_determiner(words, start, stop))
+        if preposition >= 0 and not (resumed and not named):  # "ribbing around the neckline, cuffs and hem"
             _attach(phrases, phrase, words, preposition, (start, stop))
         if phrase is not None:
             if phrases and slash == start - 1 and not phrase.modifiers and phrase.is_garment:
                 phrase.modifiers = phrases[-1].modifiers  # "black leggings/tights" are one thing with two names
             phrase.is_object = preposition >= 0 or suspended >= 0
-            phrases.append(phrase)
+            if not _is_colour_of(words, preposition, phrase):
+                phrases.append(phrase)
         slash = stop if closing.lower == "/" else -1
         if closing.role is Role.PREPOSITION:
-            preposition, suspended = stop, -1
+            preposition, suspended, resumed = stop, -1, False
         elif closing.role is Role.PLACE or (closing.lower == "of" and suspended >= 0):
             # "with buttons at the neck and a belt": the list goes on after the place
             preposition, suspended = -1, max(preposition, suspended)
+            place = stop
         elif closing.role is Role.SOFT and suspended >= 0:
             preposition, suspended = suspended, -1
+            resumed = place + 1 < len(words) and words[place + 1].lower not in ("a", "an")
         elif closing.role in (Role.BREAK, Role.NEGATION):
             preposition = suspended = -1
     return phrases
 
 
+def _is_colour_of(words: Sequence[Word], preposition: int, phrase: NounPhrase) -> bool:
+    """`sunglasses in silver`: a colour, though there is a stuff of that name."""
+    return (
+        preposition >= 0
+        and words[preposition].lower == "in"
+        and not phrase.modifiers
+        and (phrase.head in lexicon.COLOURS)
+    )
+
+
+def _has_determiner(words: Sequence[Word], start: int, stop: int) -> bool:
+    return any(words[i].role is Role.DETERMINER or words[i].lower in _COUNTS for i in range(start, stop))
+
+
+_COUNTS = ("two", "three", "four", "one", "single", "double")
 _END = Word(".", Role.BREAK)
 
 
@@ -80,7 +101,9 @@ def _runs(words: Sequence[Word], flat: bool) -> Iterator[tuple[int, int, Word]]:
     for i, word in enumerate((*words, _END)):
         if flat and word.role is Role.SOFT and has_noun and words[i - 1].role is Role.MODIFIER and i + 1 < len(words):
             continue  # "Polo Neck White, Red T-Shirt"
-        soft = word.role is Role.SOFT and (has_noun or _is_plain_break(words, i))
+        if word.role is Role.SOFT and _joins_materials(words, start, i):
+            continue  # "satin or cupro lining"
+        soft = word.role is Role.SOFT and (_is_colour_alone(words, start, i) or has_noun or _is_plain_break(words, i))
         inner = word.role is Role.DETERMINER and has_noun
         if soft or inner or word.role in (Role.PREPOSITION, Role.NEGATION, Role.PLACE, Role.BREAK):
             yield (i if negated else start), i, word
@@ -88,6 +111,37 @@ def _runs(words: Sequence[Word], flat: bool) -> Iterator[tuple[int, int, Word]]:
             negated = word.role is Role.NEGATION or (negated and word.role is Role.SOFT)
         elif word.role in (Role.NOUN, Role.OPEN_NOUN) or (not flat and word.lower in lexicon.STOP_NOUNS):
             has_noun = True
+
+
+def _is_colour_alone(words: Sequence[Word], start: int, stop: int) -> bool:
+    """`in light grey, ribbed cuffs`: the colour after `in` is complete unless another one follows."""
+    shades = lexicon.COLOURS | lexicon.COLOUR_SHADES
+    inside = start and words[start - 1].lower == "in" and start < stop
+    following = words[stop + 1].lower if stop + 1 < len(words) else ""
+    return (
+        bool(inside)
+        and words[stop].lower == ","
+        and following not in shades
+        and all(words[i].lower in shades for i in range(start, stop))
+    )
+
+
+def _joins_materials(words: Sequence[Word], start: int, i: int) -> bool:
+    if words[i].lower not in ("and", "or", "&") or i + 2 >= len(words) or i - 1 not in (start, start + 1):
+        return False
+    before, after, noun = (words[k] for k in (i - 1, i + 1, i + 2))
+    stuffs = before.lower in lexicon.MATERIALS and after.lower in lexicon.MATERIALS
+    head = head_form(noun.text)
+    return (
+        stuffs
+        and noun.role is Role.NOUN
+        and head not in lexicon.MATERIALS
+        and words[start:i][0].role
+        in (
+            Role.NOUN,
+            Role.DETERMINER,
+        )
+    )
 
 
 def _is_plain_break(words: Sequence[Word], i: int) -> bool:
@@ -125,6 +179,9 @@ def _split_phrase(words: Sequence[Word], start: int, stop: int) -> NounPhrase | 
     return NounPhrase(form, last, compound, (Modifier(first.replace("_", " "), first.replace("_", " ")),))
 
 
+_CLOSERS = ("closure", "closures", "construction", "silhouette")
+
+
 def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool, attached: bool) -> int:
     """Index of the head noun of a run, -1 if nothing in it may be a head."""
     nouns = [i for i in range(start, stop) if words[i].role in (Role.NOUN, Role.OPEN_NOUN)]
@@ -132,6 +189,8 @@ def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool, att
     if not nouns:
         return -1
     last = nouns[-1]
+    if any(words[i].lower in _CLOSERS for i in range(last + 1, stop)):
+        return -1  # "tonal lace-up closure"
     if words[last].role is Role.NOUN:
         is_colour = words[last].lower in lexicon.MATERIALS | lexicon.COLOURS
         return garments[-1] if flat and garments and is_colour else last
@@ -189,7 +248,7 @@ def _joins(words: Sequence[Word], first: int, second: int) -> bool:
     if head_form(after) in lexicon.COMPOUND_SECONDS:
         return True
     loose = (
-        before in lexicon.SHAPES
+        before in lexicon.SHAPES | lexicon.MATERIALS
         or (words[first].role is Role.MODIFIER and before in lexicon.MODIFIERS)
         or after in lexicon.MODIFIERS
         or head_form(after) in lexicon.GARMENTS

@@ -109,7 +109,28 @@ def flat_words(words: Sequence[str]) -> list[Word]:
     )
     if named and (after_noun or not before_noun):
         result[:gender] = [word if _describes(word.lower) else Word(word.text, Role.SKIPPED) for word in before]
-    return _inner_places(result)
+    return _inner_places(_named_kinds(result) if is_title_case(words) else result)
+
+
+def _named_kinds(words: list[Word]) -> list[Word]:
+    """`Gold-Toned Meenakari Choker`, `Blue Space Print ...`: an unknown word between a known one and a noun."""
+    result = list(words)
+    for i in range(1, len(words) - 1):
+        before, word, after = words[i - 1], words[i], words[i + 1]
+        known = (
+            before.role is Role.MODIFIER and before.lower not in lexicon.GENDERS and before.lower not in lexicon.COLOURS
+        )
+        kind = after.role is Role.NOUN and head_form(after.lower) in lexicon.GARMENTS | {"print", "collar"}
+        unknown = word.role is Role.SKIPPED and word.lower not in lexicon.STOP_MODIFIERS | lexicon.STOP_NOUNS
+        if (
+            unknown
+            and kind
+            and (known or head_form(after.lower) == "print")
+            and len(word.text) > 3
+            and word.text.isalpha()
+        ):
+            result[i] = Word(word.text, Role.MODIFIER, word.governor, word.is_root)
+    return result
 
 
 def _describes(lower: str) -> bool:
@@ -128,7 +149,26 @@ def parsed_words(doc: Doc) -> list[Word]:
         role = _parsed_role(text, tags[i], parts[i], previous, i == 0)
         words.append(Word(text, role, governors[i], verbless and governors[i] == i))
         previous = text.lower() if text.lower() in lexicon.MADE_WORDS else ""  # others change no role
-    return _inner_places(words)
+    return _inner_places(_mistagged(words, tags))
+
+
+_VERBS = lexicon.word_set(
+    "add buy choose come comes complete enjoy feature features get give keep layer let make meet offer offers pair "
+    "shop show style take team tie try wear work works"
+)
+
+
+def _mistagged(words: list[Word], tags: list[str]) -> list[Word]:
+    """`gripper hem`, `a sunray dial`: what the tagger takes for a verb, right before a listed noun, describes it."""
+    result = list(words)
+    for i, (word, after) in enumerate(zip(words, words[1:], strict=False)):
+        if word.role is not Role.BREAK or after.role is not Role.NOUN or not tags[i].startswith(("VB", "RB")):
+            continue
+        opens = i == 0 or words[i - 1].role in (Role.SOFT, Role.PREPOSITION, Role.DETERMINER, Role.MODIFIER)
+        plain = word.text.isalpha() and len(word.text) > 3 and not word.lower.endswith(("ly", "ing", "s"))
+        if opens and plain and word.lower not in _VERBS and not (i == 0 and tags[i] == "VBD"):
+            result[i] = Word(word.text, Role.MODIFIER, word.governor, word.is_root)
+    return result
 
 
 def _inner_places(words: list[Word]) -> list[Word]:

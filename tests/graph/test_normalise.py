@@ -58,7 +58,7 @@ def test_head_form_is_singular_unless_the_language_has_none(noun: str, form: str
 
 def test_care_notes_praise_and_bare_numbers_are_no_segments() -> None:
     """Only what speaks of looks stays."""
-    text = "Black dress. Machine wash at 40. Your new favourite! Do not bleach. 100%. Wear it with jeans. Two pockets."
+    text = "Black dress. Machine wash at 40. For you and me! Do not bleach. 100%. Wear it with jeans. Two pockets."
     assert split_segments(text) == ["Black dress.", "Two pockets."]
 
 

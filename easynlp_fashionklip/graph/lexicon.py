@@ -29,8 +29,8 @@ GENDERS = {
 # Nouns that make a compound modifier with the word before them: "short sleeve", "round neck", "slim fit".
 COMPOUND_SECONDS = word_set(
     """
-    blend brim check collar cup cut dot fit frame handle heel hem hood knit leg neck pocket print rim rise shade
-    shoulder sleeve sole strap stripe style tip toe waist wash
+    blend brim check collar cup cut dot edge fit frame handle heel hem hood knit lapel leg neck pocket print rim
+    rise shade shoulder sleeve sole strap stripe style tip toe waist wash zip
     """
 )
 
@@ -55,10 +55,10 @@ NEEDS_MODIFIER = word_set(
 
 PLURAL_ONLY = word_set(
     """
-    bloomers boxers boyshorts briefs capris cargos chinos culottes dungarees eyeglasses flats glasses goggles heels
-    hotpants jeans jeggings jodhpurs joggers knickerbockers knickers leggings overalls panties pants pantyhose pyjamas
-    shorts slacks sliders spectacles spikes sunglasses sweatpants swim-trunks swimshorts tights treggings trousers
-    trunks yoga-pants
+    bloomers boxers boyshorts briefs capris cargos chinos culottes dungarees eyeglasses flats glasses goggles
+    heels hotpants jeans jeggings jodhpurs joggers knickerbockers knickers leggings overalls palazzos panties
+    pants pantyhose pyjamas shorts slacks sliders spectacles spikes sunglasses sweatpants swim-trunks swimshorts
+    tights treggings trousers trunks yoga-pants
     """
 )
 
@@ -118,14 +118,14 @@ STOP_MODIFIERS = word_set(
     """
     able absolute added additional aggressive airy all all-time alternate amazing ample another any appealing
     approx assorted attractive authentic available awesome back based basic beautiful best better bold both
-    brand-name branded breathable brilliant certain cheap chest chic classic classy clean clever coloured
-    colourful comfort comfortable comfy complete conscious contemporary convenient cool couple crease-free crisp
-    customised customized cute daily dainty definite delicate designed designer desired different discreet
-    distinct due durable each easy easy-care easy-to-wear eclectic eco-friendly edgy effortless elegant enhanced
-    enough entire ergonomic essential ethnic every everyday everyone excellent exceptional exclusive exquisite
-    extended extra extra-soft fabulous famous fantastic fashionable fast fast-drying favourite few finest first
-    flattering flexible four four-button freesize fresh front fun functional funky generous gentle genuine
-    glamorous good good-quality gorgeous great half-lined handmade handy happy hard-wearing heavy high-abrasion
+    brand-name branded breathable brilliant certain cheap chest chic classic classy clean clever coloured comfort
+    comfortable comfy complete conscious contemporary convenient cool couple crease-free crisp customised
+    customized cute daily dainty definite delicate designed designer desired different discreet distinct due
+    durable each easy easy-care easy-to-wear eclectic eco-friendly edgy effortless elegant enhanced enough entire
+    ergonomic essential ethnic every everyday everyone excellent exceptional exclusive exquisite extended extra
+    extra-soft fabulous famous fantastic fashionable fast fast-drying favourite few finest first flattering
+    flexible four four-button freesize fresh front fun functional funky generous gentle genuine glamorous good
+    good-quality gorgeous great grippy half-lined handmade handy happy hard-wearing heavy high-abrasion
     high-quality hip iconic ideal immense important impressive improved included inner inside inspired integral
     integrated interesting internal intricate irresistible key last latest left less logo-branded lovely luxurious
     made made-up main many match matching minimal minimalist mix modern modified moisture-wicking more most much
@@ -136,8 +136,8 @@ STOP_MODIFIERS = word_set(
     secure separate several sexy side signature simple single smart smooth snug soft soft-touch some sophisticated
     special stable stain-resistant standard stretchy stunning sturdy styled stylish subtle such super superb
     superior supersoft supple supportive sustainable sweet thoughtful three three-pack timeless tiny total tough
-    traditional trendy trendy-yet-classic triple true two two-pack typical ultimate unique unknown urban useful
-    usual utmost various versatile very vibrant vintage visible voluminous warm washable water-repellent
+    traditional trendy trendy-yet-classic triple true twin two two-pack typical ultimate unique unknown urban
+    useful usual utmost various versatile very vibrant vintage visible voluminous warm washable water-repellent
     water-resistant well well-fitting whole wind-resistant wonderful worn wrinkle-free xl xs xxl young youthful
     """
 )
@@ -146,7 +146,7 @@ STOP_MODIFIERS = word_set(
 WITH_WORDS = word_set("feature features featuring has have having includes including with")
 MADE_WORDS = word_set("constructed crafted cut designed knit knitted made woven")
 NEGATIONS = word_set("minus no non not sans without")
-SOFT_WORDS = word_set("& , / % and or plus")
+SOFT_WORDS = word_set("& + , / % and or plus")
 PLACE_WORDS = word_set(
     "above across along around at behind below beneath between down inside near on over through throughout under up"
 )

@@ -19,6 +19,7 @@ MAX_SEGMENT_CHARACTERS = 1000
 
 _BLOCK = re.compile(r"<\s*/?\s*(?:br|p|li|ul|ol|div|td|tr|table|h\d)\b[^>]{0,200}>", re.I)
 _MARKUP = re.compile(r"<[^>]{0,200}>")
+_BROKEN_AMPERSAND = re.compile(r"&\s?amp\b\s?;?", re.I)
 _BROKEN_ENTITY = re.compile(r"&\s?(?:rsquo|lsquo|quot|nbsp|amp|ldquo|rdquo|ndash|mdash|reg|trade|#\d+)\b\s?;?", re.I)
 _TYPOGRAPHY = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": " - ", "\u2014": " - ", "\u2011": "-"}
@@ -45,6 +46,11 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"t[- ]?shirt|tee[- ]?shirt|tee", "t-shirt"),
         (r"v[- ]?neck(?:ed|line)?", "v-neck"),
         (r"center", "centre"),
+        (r"boucl[eé]", "boucle"),
+        (r"multi-?colou?r", "multicolour"),
+        (r"off ?white", "off-white"),
+        (r"3/4(?:ths?)?", "3/4"),
+        (r"(gold|silver|rhodium|rose[- ]gold) plated", r"\1-plated"),
         (r"analog", "analogue"),
         (r"a line (?=skirt|dress|kurta|kurti|coat|tunic|top|gown)", "a-line "),
         (r"detailing", "detail"),
@@ -69,8 +75,8 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"mixed solid ?/ ?pattern", "mixed-pattern"),
         (r"off[- ]white", "off-white"),
         (r"all[- ]over", "all-over"),
-        (r"polka[- ]dots?", "polka-dot"),
-        (r"(animal|leopard|zebra|snakeskin)[- ]print", r"\1-print"),
+        (r"polka[- ]dot(s?)(?:ted)?", r"polka-dot\1"),
+        (r"(animal)[- ]print", r"\1-print"),
         (r"tie[- ]dye(d?)", r"tie-dye\1"),
         (r"hound'?s?[- ]?tooth", "houndstooth"),
         (r"colou?r[- ]?block(ed)?", "colour-blocked"),
@@ -99,14 +105,14 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(\w{2,})[- ]toed", r"\1_toe"),
         (r"(\w{2,})[- ]legged", r"\1_leg"),
         (
-            r"(?!cap-|laser-)(\w{2,}(?:-quarter)?)-(fit|waist|rise|sleeve|sole|collar|gauge|cut|leg|toe|heel|frame|blend|shoulder)(?:ted|s)?"
+            r"(?!cap-|laser-)(\w{2,}(?:-quarter)?)-(fit|waist|rise|sleeve|sole|collar|gauge|cut|leg|toe|heel|frame|blend|shoulder|edge|zip|brim|rim|handle|strap|cuff|hem)(?:ted|s)?"
             r"(?!-)",
             r"\1_\2",
         ),
         (r"off-the_shoulder", "off-the-shoulder"),
         (r"rib[- ]knit(?:ted)?", "rib_knit"),
         (
-            r"(?!animal|leopard|zebra|snakeskin|all-over|screen|block|foil|hand|placement|graphic)(\w{3,})-print",
+            r"(?!animal|all-over|screen|block|foil|hand|placement|graphic)(\w{3,})-print",
             r"\1_print",
         ),
         (r"faux[- ](leather|suede|fur|shearling)", r"faux-\1"),
@@ -135,7 +141,8 @@ _REWRITING = RewritingRules(_SPELLINGS)
 
 # Segments about care, warranty or the maker say nothing of the look, and where the reader is spoken to it is praise.
 _CARE = re.compile(
-    r"\b(?:(?:machine|hand|cold)[- ]wash(?:able)?|wash (?:separately|dark|in|with|at|inside|before|it|cold|warm)|"
+    r"\b(?:(?:machine|hand|cold)[- ]wash(?:able)?|"
+    r"wash (?:separately|dark|in (?!a )|with (?:like|similar|mild|care|colou?r)|at|inside|before|it|cold|warm)|"
     r"dry[- ]?clean(?:ing|ed)?|tumble[- ]dry|bleach|detergent|warranty|guaranteed?|stains?|do not|don't|avoid|"
     r"keep (?:it )?away|store (?:it |them )?in|remove (?:dust|dirt|oil|any)|wip(?:e|ing)|"
     r"iron (?:on|at|low|inside|medium|reverse|if)|(?:no|easy|need|needs) ironing|(?:may|will) (?:transfer|bleed|fade)|"
@@ -156,6 +163,7 @@ _CLAUSE = re.compile(r"\s*(?:,|\s-|\(|\))\s*")
 def clean_text(text: str) -> str:
     """Text without HTML tags and entities (also broken ones such as `& rsquo s`), curly quotes made straight."""
     text = _BLOCK.sub("\n", html.unescape(_BLOCK.sub("\n", text)))
+    text = _BROKEN_AMPERSAND.sub(" & ", text)
     text = _BROKEN_ENTITY.sub(" ", _MARKUP.sub(" ", text)).translate(_TYPOGRAPHY)
     text = _SHARE.sub(" % ", _WITH_SLASH.sub("with ", text))
     return _PLURAL_APOSTROPHE.sub("", text)
@@ -206,7 +214,7 @@ def _read_key(piece: str) -> list[str]:
     if match is None:
         return _LATER_KEY.split(piece)
     key, value = match.groups()
-    noun = head_form(unify_spelling(key).split()[-1])
+    noun = _key_noun(unify_spelling(key).split())
     if noun in lexicon.VALUELESS_KEYS:
         return []
     first, comma, rest = value.rstrip(" .").partition(",")
@@ -217,6 +225,15 @@ def _read_key(piece: str) -> list[str]:
     if noun not in lexicon.PARTS | lexicon.NEEDS_MODIFIER or noun in lexicon.STUFF_KEYS or len(words) > 4 or names_noun:
         return _LATER_KEY.split(value) if noun in lexicon.STUFF_KEYS or names_noun else [key, *_LATER_KEY.split(value)]
     return [f"{first.lower().strip(' .')} {noun}{rest if rest.lstrip().startswith('with') else comma + rest}"]
+
+
+def _key_noun(words: Sequence[str]) -> str:
+    """What a key speaks of: `Upper material` and `Heel type` of the upper and the heel."""
+    *before, last = [head_form(word) for word in words]
+    return before[-1] if before and last in _KEY_SUFFIXES and before[-1] in lexicon.PARTS else last
+
+
+_KEY_SUFFIXES = ("material", "fabric", "type", "shape", "style", "detail")
 
 
 def _is_about_looks(segment: str) -> bool:
@@ -269,7 +286,7 @@ _ENDS = lexicon.word_set("in with and or but for at on to of from is are has hav
 
 def _is_open_compound(lower: str, last: str) -> bool:
     form = head_form(lower)
-    if form in lexicon.NOUNS or lower in lexicon.MODIFIERS:
+    if form in lexicon.NOUNS or lower in lexicon.MODIFIERS or last == "style":
         return False
     noun = head_form(last)
     return noun in lexicon.GARMENTS or noun in lexicon.PARTS or noun in lexicon.MATERIALS

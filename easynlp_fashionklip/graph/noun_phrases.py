@@ -53,7 +53,7 @@ def noun_phrases(words: Sequence[Word], flat: bool = False) -> list[NounPhrase]:
     resumed = False
     for start, stop, closing in _runs(words, flat):
         phrase = _phrase(words, start, stop, flat, preposition >= 0)
-        named = phrase is not None and (phrase.modifiers or _has_determiner(words, start, stop))
+        named = phrase is not None and stop - start > 1
         if preposition >= 0 and not (resumed and not named):  # "ribbing around the neckline, cuffs and hem"
             _attach(phrases, phrase, words, preposition, (start, stop))
         if phrase is not None:
@@ -87,11 +87,6 @@ def _is_colour_of(words: Sequence[Word], preposition: int, phrase: NounPhrase) -
     )
 
 
-def _has_determiner(words: Sequence[Word], start: int, stop: int) -> bool:
-    return any(words[i].role is Role.DETERMINER or words[i].lower in _COUNTS for i in range(start, stop))
-
-
-_COUNTS = ("two", "three", "four", "one", "single", "double")
 _END = Word(".", Role.BREAK)
 
 
@@ -127,10 +122,10 @@ def _is_colour_alone(words: Sequence[Word], start: int, stop: int) -> bool:
 
 
 def _joins_materials(words: Sequence[Word], start: int, i: int) -> bool:
-    if words[i].lower not in ("and", "or", "&") or i + 2 >= len(words) or i - 1 not in (start, start + 1):
+    if words[i].lower not in ("and", "or", "&") or i + 2 >= len(words):
         return False
     before, after, noun = (words[k] for k in (i - 1, i + 1, i + 2))
-    stuffs = before.lower in lexicon.MATERIALS and after.lower in lexicon.MATERIALS
+    stuffs = before.lower in lexicon.MATERIALS and after.lower.partition("_")[0] in lexicon.MATERIALS
     head = head_form(noun.text)
     return (
         stuffs
@@ -155,6 +150,8 @@ def _phrase(words: Sequence[Word], start: int, stop: int, flat: bool, attached: 
     if head < 0:
         return _split_phrase(words, start, stop)
     form = head_form(words[head].text)
+    if attached and form == "heels":
+        form = "heel"  # heels alone are shoes, with heels a part
     members = list(range(start, head))
     if flat:
         members += [i for i in range(head + 1, stop) if not _is_predicate(words[i].lower)]
@@ -219,6 +216,9 @@ def group_modifiers(words: Sequence[Word], members: Sequence[int], head: str) ->
     return tuple(reversed(modifiers[:MAX_MODIFIERS]))
 
 
+_TOE_PARTS = ("cap", "box", "ring", "loop", "holder", "counter", "strap", "tab", "patch", "post", "cup", "collar")
+
+
 def _joins(words: Sequence[Word], first: int, second: int) -> bool:
     before, after = words[first].lower, words[second].lower
     if before in lexicon.GENDERS or after in lexicon.GENDERS:
@@ -235,6 +235,8 @@ def _joins(words: Sequence[Word], first: int, second: int) -> bool:
         and head_form(words[second + 1].text) in ("strap", "bag", "chain")
     ):
         return False  # a narrow shoulder strap
+    if after in ("toe", "heel") and second + 1 < len(words) and head_form(words[second + 1].text) in _TOE_PARTS:
+        return False  # a reinforced toe cap
     if before in lexicon.COLOURS and after in ("melange", "marl", "marled"):
         return True
     if before in ("french", "mulberry", "sterling", "pony", "camel"):

@@ -34,7 +34,7 @@ GARMENTS = word_set(
     loungewear luggage lunchbox lungi maang-tikka mac mackintosh mangalsutra mantle mascara mask messenger
     minaudiere mitten moccasin mojari monk monokini moonboot muff muffler mule mundu nail-polish nath neckerchief
     necklace negligee nightdress nightgown nightie nightshirt nightsuit nightwear nose-pin one-piece onesie
-    overalls overcoat overshirt overshoe oxford palazzo palazzos panama panties pants pantsuit parasol pareo parka
+    overalls overcoat overshirt overshoe oxford palazzos panama panties pants pantsuit parasol pareo parka
     pashmina patiala payal pea-coat peacoat pendant peplum perfume petticoat pinafore pinny platform playsuit
     plimsoll pochette pocket-square polo polo-neck poncho portfolio pouch pramsuit pullover pump purse pyjamas
     qipao raincoat rashguard ring robe romper ruana rucksack salopettes salwar sandal sandals saree sarong sash
@@ -63,16 +63,16 @@ PARTS = word_set(
     gorget grommet gusset halterneck handle hardware headband heart heel heel-counter hem hemline hemstitch hinge
     holder hole hood hook hook-and-eye inlay insert inset insole interlining jabot keeper key-hole keyhole knot
     kundan lace laces lacing lapel latkan leg lens lettering liner lining logo loop lug medallion midsole mirror
-    mirror-work monogram motif nameplate neck neckline nosepad opening outsole overlay pad padding padlock
+    mirror-work monogram motif nameplate neck neckline nosepad numeral opening outsole overlay pad padding padlock
     paillette pallu panel panelling patch patchwork pattern pearl pendant peplum piece pin-tuck pintuck piped
-    piping placket pleat pocket pom-pom pom-poms popper press-stud print pull-tab pusher pussybow quilting
-    racerback rhinestone rib ribbing ribbon ridge rim rise rivet rosette ruching ruff ruffle ruffles sash scallop
-    seam self-tie selvedge sequin shaft shank shell shirring shoelace shoulder skull sleeve slider slit slogan
-    slot smocking snap sockliner sole solitaire spike spikes star stitch stitching stone strap strass stripe stud
-    style sub-dial subdial swoosh tab tag tape tassel temple thumb-hole thumbhole tie-string tier tip tipping toe
-    toe-box toe-cap toecap toggle tongue top-stitching topstitch topstitching trim trimming tuck turn-up turnlock
-    turtleneck u-neck underwire upper v-neck vamp velcro vent visor wadding waist waistband webbing welt window
-    wing wingtip wire work wristband yoke zardozi zip zip-pull zip-puller zipper zirconia
+    piping placket pleat pocket polka-dot pom-pom pom-poms popper press-stud print pull-tab pusher pussybow
+    quilting racerback rhinestone rib ribbing ribbon ridge rim rise rivet rosette ruching ruff ruffle ruffles sash
+    scallop seam self-tie selvedge sequin shaft shank shell shirring shoelace shoulder skull sleeve slider slit
+    slogan slot smocking snap sockliner sole solitaire spike spikes star stitch stitching stone strap strass strip
+    stripe stud style sub-dial subdial swoosh tab tag tape tassel temple thumb-hole thumbhole tie-string tier tip
+    tipping toe toe-box toe-cap toecap toggle tongue top-stitching topstitch topstitching trim trimming tuck
+    turn-up turnlock turtleneck u-neck underwire upper v-neck vamp velcro vent visor wadding waist waistband
+    webbing welt window wing wingtip wire work wristband yoke zardozi zip zip-pull zip-puller zipper zirconia
     """
 )
 
@@ -175,9 +175,9 @@ SHAPES = word_set(
     extra-long extra-wide fake fascinator felted figaro fine-knit fingerless fisherman fishtail fit-and-flare
     fitted five-panel five-pocket flap flapped flared flat flat-front flatform flexi floor-length floor-sweeping
     flounced flowing fluted flutter fold-over foldable folded foldover footless formal four-in-hand four-panel
-    frayed french freshwater fringed front-tie front-zip full full-grain full-length full-zip funnel funnel-neck
+    frayed french freshwater fringed front-tie front-zip full full-grain full-length funnel funnel-neck
     garment-washed gathered gathered-waist girlfriend gladiator glossed glossy goalkeeper godet gold-plated golf
-    grained grandad graphic gripper gym hair half half-zip halter halterneck hammered hand-finished hand-knitted
+    grained grandad graphic gripper gym hair half halter halterneck hammered hand-finished hand-knitted
     hand-stitched hand-woven handkerchief harem heart heart-shaped heavyweight heeled helmet-compatible henley
     hexagonal hidden high high-leg high-low high-neck high-top hiking hinged hip-length hipster hobo hooded
     hook-and-bar hoop horizontal horseshoe hourglass huggie hunter illusion innerwear invisible jetted jewel
@@ -194,8 +194,8 @@ SHAPES = word_set(
     paracord party patch patched pave peaked pebble-grain pebbled peep-hole peep-toe peg pegged pen pencil pendant
     perforated petal peter-pan photochromic pigment-dyed pillbox pilot pin pinched plaited plated pleat-front
     plunging poet pointed pointy polarised polarized polo polo-neck pom-pom pouch powder pre-tied princess printed
-    puff puffball puffed puffer pull pull-on punched push-up pussy-bow pussybow pyjama pyramid quarter-zip quartz
-    queen-anne quick-release quilt racerback raglan rain rainbow raised ranch raw rectangular reflective removable
+    puff puffball puffed puffer pull pull-on punched push-up pussy-bow pussybow pyjama pyramid quartz queen-anne
+    quick-release quilt racerback raglan rain rainbow raised ranch raw rectangular reflective removable
     retro-style revere reversible rhodium-plated rib rib-knit ribbed ridged riding rigid rimless ripped roll
     roll-neck roll-top roll-up rolled rolled-up rope round round-toe rounded rubberised rubberized ruffle-trimmed
     ruffled rugby running saddle safari sailor salwar scalloped scoop scooped screen-printed seamless see-through

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.graph import lexicon
@@ -107,6 +108,9 @@ def flat_words(words: Sequence[str]) -> list[Word]:
     before_noun, after_noun = (
         any(head_form(word.lower) in lexicon.GARMENTS for word in part) for part in (before, result[gender:])
     )
+    described = before[:1] and before[0].role is Role.SKIPPED and len(before) > 2
+    if described and all(word.role in (Role.MODIFIER, Role.NOUN) for word in before[1:]):
+        return _inner_places(_named_kinds(result) if is_title_case(words) else result)
     if named and (after_noun or not before_noun):
         result[:gender] = [word if _describes(word.lower) else Word(word.text, Role.SKIPPED) for word in before]
     return _inner_places(_named_kinds(result) if is_title_case(words) else result)
@@ -149,7 +153,20 @@ def parsed_words(doc: Doc) -> list[Word]:
         role = _parsed_role(text, tags[i], parts[i], previous, i == 0)
         words.append(Word(text, role, governors[i], verbless and governors[i] == i))
         previous = text.lower() if text.lower() in lexicon.MADE_WORDS else ""  # others change no role
-    return _inner_places(_mistagged(words, tags))
+    return _inner_places(_made_of(_mistagged(words, tags)))
+
+
+def _made_of(words: list[Word]) -> list[Word]:
+    """`a jacket of nylon twill`: here "of" says what "in" says elsewhere."""
+    return [
+        Word(word.text, Role.PREPOSITION, word.governor)
+        if word.lower == "of"
+        and 0 < i < len(words) - 1
+        and head_form(words[i - 1].lower) in lexicon.GARMENTS
+        and any(other.lower in lexicon.MATERIALS for other in words[i + 1 : i + 4])
+        else word
+        for i, word in enumerate(words)
+    ]
 
 
 _VERBS = lexicon.word_set(
@@ -161,11 +178,12 @@ _VERBS = lexicon.word_set(
 def _mistagged(words: list[Word], tags: list[str]) -> list[Word]:
     """`gripper hem`, `a sunray dial`: what the tagger takes for a verb, right before a listed noun, describes it."""
     result = list(words)
-    for i, (word, after) in enumerate(zip(words, words[1:], strict=False)):
+    for i, (word, after) in enumerate(pairwise(words)):
         if word.role is not Role.BREAK or after.role is not Role.NOUN or not tags[i].startswith(("VB", "RB")):
             continue
         opens = i == 0 or words[i - 1].role in (Role.SOFT, Role.PREPOSITION, Role.DETERMINER, Role.MODIFIER)
-        plain = word.text.isalpha() and len(word.text) > 3 and not word.lower.endswith(("ly", "ing", "s"))
+        gerund = word.lower.endswith("ing") and not (i and words[i - 1].lower in ("with", "a", "an", "the"))
+        plain = word.text.isalpha() and len(word.text) > 3 and not word.lower.endswith(("ly", "s")) and not gerund
         if opens and plain and word.lower not in _VERBS and not (i == 0 and tags[i] == "VBD"):
             result[i] = Word(word.text, Role.MODIFIER, word.governor, word.is_root)
     return result
@@ -208,6 +226,8 @@ def _parsed_role(text: str, tag: str, part: str, previous: str, is_first: bool) 
 
 
 def _open_role(lower: str, tag: str, part: str) -> Role:
+    if lower.removesuffix("'s") in lexicon.STOP_NOUNS:
+        return Role.SKIPPED
     """Role of an unlisted word by its tag (pipeline) or part of speech (documents made by hand)."""
     if tag.startswith("NN") or (not tag and part in ("NOUN", "PROPN")):
         return Role.SKIPPED if lower in lexicon.STOP_MODIFIERS else Role.OPEN_NOUN

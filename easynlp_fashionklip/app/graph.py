@@ -10,20 +10,18 @@ import numpy as np
 from tqdm import tqdm
 
 from easynlp_fashionklip import distributed
-from easynlp_fashionklip.app.data import open_pairs
-from easynlp_fashionklip.app.where import EngineName, check_engine, embed_pictures, open_engine
-from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
+from easynlp_fashionklip.app.where import EngineName, open_engine
+from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.pairs import PairTable, stable_key
 from easynlp_fashionklip.data.picture_keys import picture_keys
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.builder import attach_prototypes, build_graph
+from easynlp_fashionklip.graph.builder import build_graph
 from easynlp_fashionklip.graph.format import GRAPH_FILE
 from easynlp_fashionklip.graph.pipeline import load_spacy
 from easynlp_fashionklip.graph.prototypes import image_ids_of
 from easynlp_fashionklip.graph.store import ConceptGraph
-from easynlp_fashionklip.inference.encode import encode_images_to, encode_texts
+from easynlp_fashionklip.inference.encode import encode_images_to
 from easynlp_fashionklip.models.allocator import release_freed_memory
-from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge, PrototypeSettings
 from easynlp_fashionklip.training.task import FashionKLIPTask
 
@@ -162,51 +160,3 @@ def _names_of_pictures(table: PairTable, rows: np.ndarray) -> Mapping[int, str]:
     if (keys[1:] == keys[:-1]).any():
         return dict(enumerate(image_ids_of(product_ids_of(table))))
     return {row: table.product_id(row) for row in np.unique(rows).tolist()}
-
-
-def build_command(
-    catalog: Path,
-    text: str,
-    image: str,
-    model: str,
-    out: Path,
-    *,
-    settings: str = "",
-    input_schema: str | None = None,
-    engine: EngineName = "local",
-    ray_address: str = "",
-) -> ConceptGraph:
-    """`fashionklip graph build`: mine a catalogue, choose prototypes, write the graph.
-
-    `engine` says where texts are mined and pictures embedded; `ray_address` is that of a running cluster.
-
-    Raises:
-        InputError: the catalogue, the model or the folder cannot be used.
-    """
-    config = parse_user_defined_parameters(settings)
-    check_engine(engine, ray_address)
-    if has_graph(out):
-        raise InputError(f"--out={out} already holds a concept graph; give an empty folder, or remove it.")
-    encoder = load_pretrained(model, image_size=config.image_size)
-    encoder.to(distributed.local_device())
-    table = open_pairs(catalog, config, text=text, image=image, input_schema=input_schema)
-    graph = mine_graph(table, config, engine, ray_address)
-    prompts = encode_texts(encoder, graph.prompts())
-    pictures = embed_pictures(engine, encoder, table, config, ray_address)
-    graph = attach_prototypes(
-        graph,
-        prompts,
-        pictures,
-        product_ids_of(table),
-        scope=config.prototype_scope,
-        encoder=model,
-        num_candidates=config.num_candidates,
-        num_prototypes=config.num_prototypes,
-        diversity=config.mmr_diversity,
-        duplicate_similarity=config.duplicate_similarity,
-        picture_keys=picture_keys(table),
-        min_coherence=config.min_coherence,
-    )
-    graph.save(out)
-    logger.info("%d concepts written to %s", len(graph), out)
-    return graph

@@ -1,20 +1,23 @@
-"""`fashionklip graph build --texts`: a concept graph of texts alone, without pictures and prototypes."""
+"""`fashionklip graph build --texts` and `graph expand --texts`: a concept graph of texts alone, without prototypes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
 from easynlp_fashionklip.app.graph import has_graph
-from easynlp_fashionklip.app.where import EngineName, open_engine
+from easynlp_fashionklip.app.graph_build import graph_pipeline
+from easynlp_fashionklip.app.where import EngineName, check_engine, open_engine
+from easynlp_fashionklip.app.work_folder import WorkFolder, text_fingerprint
 from easynlp_fashionklip.config import parse_user_defined_parameters
 from easynlp_fashionklip.data.texts import TextTable, open_texts
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import build_graph
-from easynlp_fashionklip.graph.pipeline import load_spacy
+from easynlp_fashionklip.graph.lock import hold
+from easynlp_fashionklip.graph.pipeline import load_spacy, pipeline_name
 from easynlp_fashionklip.graph.store import ConceptGraph
 
 logger = logging.getLogger(__name__)
@@ -45,27 +48,77 @@ def mine_texts_command(
         InputError: the table, a setting or the folder cannot be used.
     """
     config = parse_user_defined_parameters(settings)
-    if has_graph(out):
-        raise InputError(f"--out={out} already holds a concept graph; give an empty folder, or remove it.")
-    table = open_texts(texts, [name.strip() for name in columns.split(",") if name.strip()], product_id)
-    nlp = load_spacy(config.spacy_model)
-    product_ids: list[str] = []
-    with tqdm(total=len(table), desc="mining concepts", unit="text", disable=None) as bar:
-        graph = build_graph(
-            _texts(table, product_ids),
-            product_ids,
-            nlp,
-            config.min_frequency,
-            bar.update,
-            open_engine(engine, nlp, config, ray_address),
-        )
-    graph.save(out)
+    check_engine(engine, ray_address)
+    with hold(out):
+        if has_graph(out):
+            raise InputError(
+                f"--out={out} already holds a concept graph; give an empty folder, or add to it with "
+                "'fashionklip graph expand'."
+            )
+        table, nlp = _open(texts, columns, product_id), load_spacy(config.spacy_model)
+        work = WorkFolder(out)
+        work.open(text_fingerprint(table, config, pipeline_name(nlp)))
+        product_ids: list[str] = []
+        with _bar(table) as bar:
+            kept = work.engine(open_engine(engine, nlp, config, ray_address))
+            rows = _texts(table, product_ids)
+            graph = build_graph(rows, product_ids, nlp, config.min_frequency, bar.update, kept)
+        graph.save(out)
+        work.remove()
     logger.info("%d concepts written to %s; it has no prototypes, as there were no pictures", len(graph), out)
     return graph
 
 
-def _texts(table: TextTable, product_ids: list[str]) -> Iterator[str]:
-    """The texts in order, noting whose they are."""
+def expand_texts_command(
+    texts: Path,
+    columns: str,
+    product_id: str,
+    folder: Path,
+    *,
+    settings: str = "",
+    engine: EngineName = "local",
+    ray_address: str = "",
+) -> ConceptGraph:
+    """Add a table's products to a graph without pictures; the ids of its concepts stay. Known products are passed over.
+
+    Raises:
+        InputError: as `mine_texts_command`; the graph has pictures, or was mined with another pipeline.
+    """
+    config = parse_user_defined_parameters(settings)
+    check_engine(engine, ray_address)
+    with hold(folder):
+        graph = ConceptGraph.load(folder)
+        if graph.info.encoder:
+            raise InputError(
+                f"{folder} has prototypes, which texts without pictures cannot grow; give --catalog and --image."
+            )
+        table, nlp = _open(texts, columns, product_id), graph_pipeline(graph, folder, config)
+        work = WorkFolder(folder)
+        fingerprint = text_fingerprint(table, config, pipeline_name(nlp))
+        work.open(fingerprint | {"graph": f"{len(graph)} concepts, {len(graph.tables.product_ids)} products"})
+        product_ids: list[str] = []
+        with _bar(table) as bar:
+            kept = work.engine(open_engine(engine, nlp, config, ray_address))
+            rows = _texts(table, product_ids, set(graph.tables.product_ids))
+            grown = graph.expand(rows, product_ids, nlp, bar.update, kept)
+        if product_ids:
+            grown.save(folder)
+        work.remove()
+    logger.info("%d new concepts, %d in all, of %d new products", len(grown) - len(graph), len(grown), len(product_ids))
+    return grown
+
+
+def _open(texts: Path, columns: str, product_id: str) -> TextTable:
+    return open_texts(texts, [name.strip() for name in columns.split(",") if name.strip()], product_id)
+
+
+def _bar(table: TextTable) -> tqdm:
+    return tqdm(total=len(table), desc="mining concepts", unit="text", disable=None)
+
+
+def _texts(table: TextTable, product_ids: list[str], known: Container[str] = ()) -> Iterator[str]:
+    """The texts of products that are not known, in order, noting whose they are."""
     for product_id, text in table.rows():
-        product_ids.append(product_id)
-        yield text
+        if product_id not in known:
+            product_ids.append(product_id)
+            yield text

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from easynlp_fashionklip.config import AppConfig
-from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.engines import Engine, LocalEngine, RayEngine
-from easynlp_fashionklip.inference.encode import encode_images
-from easynlp_fashionklip.inference.ray_encode import encode_images_on_ray
-from easynlp_fashionklip.models.dual_encoder import DualEncoder
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -44,17 +38,3 @@ def open_engine(name: str, nlp: Language, config: AppConfig, ray_address: str = 
     """
     check_engine(name, ray_address)
     return RayEngine(nlp, address=ray_address) if name == "ray" else LocalEngine(nlp, config.mining_processes)
-
-
-def embed_pictures(
-    name: str, model: DualEncoder, table: PairTable, config: AppConfig, ray_address: str = ""
-) -> np.ndarray:
-    """Embed the pictures of a table, float32 (N, d) of unit vectors, where the engine of that name works.
-
-    Raises:
-        InputError: a picture cannot be read, or see `open_engine`.
-    """
-    check_engine(name, ray_address)
-    if name == "ray":
-        return encode_images_on_ray(model, table, address=ray_address)
-    return encode_images(model, table, workers=config.data_workers)

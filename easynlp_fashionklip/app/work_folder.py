@@ -19,6 +19,7 @@ from torch import Tensor
 from easynlp_fashionklip import __version__
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.pairs import PairTable
+from easynlp_fashionklip.data.texts import TextTable
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.directory import storage_error, write_file
 from easynlp_fashionklip.graph.engines import Engine
@@ -193,6 +194,18 @@ def fingerprint_of(
         "spaCy pipeline": f"{pipeline}, spaCy {spacy.__version__}",
         "model": encoder,
         "versions": f"easynlp-fashionklip {__version__}, torch {torch.__version__}, {device.type}",
+    }
+
+
+def text_fingerprint(table: TextTable, config: AppConfig, pipeline: str) -> Fingerprint:
+    """What the parts of a build from texts alone depend on; the file is read whole."""
+    settings = {name: value for name, value in asdict(config).items() if name not in _WITHOUT_EFFECT}
+    return {
+        "texts": f"{table.path.resolve()}, {table.path.stat().st_size} bytes, {_hash_of(table.path)}",
+        "columns": f"{', '.join(table.columns)}; {table.product_id_column}",
+        "settings": json.dumps(settings, sort_keys=True),
+        "spaCy pipeline": f"{pipeline}, spaCy {spacy.__version__}",
+        "versions": f"easynlp-fashionklip {__version__}",
     }
 
 

@@ -11,7 +11,7 @@ _NEEDED_WITH_PICTURES = ("catalog", "image", "model")
 
 
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    """Give `graph build` the flags."""
+    """Give `graph build` and `graph expand` the flags."""
     parser.add_argument(
         "--texts", type=Path, help="Parquet or CSV of products, in place of --catalog: a graph without pictures"
     )
@@ -22,8 +22,8 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ray-address", default="", help="with --engine ray: a running cluster, for example auto")
 
 
-def check_build_flags(arguments: argparse.Namespace) -> None:
-    """Whether the flags go together.
+def check_build_flags(arguments: argparse.Namespace, needed: tuple[str, ...] = _NEEDED_WITH_PICTURES) -> None:
+    """Whether the flags go together; `needed` are those without which pictures are of no use.
 
     Raises:
         InputError: a flag is missing, or two contradict each other; names them.
@@ -31,12 +31,12 @@ def check_build_flags(arguments: argparse.Namespace) -> None:
     given = [name for name in _NEEDED_WITH_PICTURES if getattr(arguments, name)]
     if arguments.texts is not None and given:
         raise InputError(
-            f"--texts builds a graph without pictures; leave out {' and '.join('--' + one for one in given)}."
+            f"--texts is for a graph without pictures; leave out {' and '.join('--' + one for one in given)}."
         )
-    missing = [name for name in _NEEDED_WITH_PICTURES if not getattr(arguments, name)]
+    missing = [name for name in needed if not getattr(arguments, name)]
     if arguments.texts is None and missing:
         flags = " and ".join("--" + one for one in missing)
-        raise InputError(f"graph build needs {flags}; or --texts for a graph of texts without pictures.")
+        raise InputError(f"This command needs {flags}; or --texts for a graph of texts without pictures.")
 
 
 def build_from_texts(arguments: argparse.Namespace) -> None:
@@ -48,6 +48,21 @@ def build_from_texts(arguments: argparse.Namespace) -> None:
         arguments.text,
         arguments.id,
         arguments.out,
+        settings=arguments.settings,
+        engine=arguments.engine,
+        ray_address=arguments.ray_address,
+    )
+
+
+def expand_by_texts(arguments: argparse.Namespace) -> None:
+    """`fashionklip graph expand --texts`."""
+    from easynlp_fashionklip.app.text_graph import expand_texts_command
+
+    expand_texts_command(
+        arguments.texts,
+        arguments.text,
+        arguments.id,
+        arguments.graph,
         settings=arguments.settings,
         engine=arguments.engine,
         ray_address=arguments.ray_address,

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from easynlp_fashionklip.app import graph as graph_module
-from easynlp_fashionklip.app import where
+from easynlp_fashionklip.app import graph_build
 from easynlp_fashionklip.graph import ConceptGraph
 
 Run = Callable[..., Any]
@@ -26,8 +25,13 @@ def test_ray_writes_the_same_graph(
 ) -> None:
     pytest.importorskip("ray.data")
     on_ray = []
-    embed = where.encode_images_on_ray
-    monkeypatch.setattr(where, "encode_images_on_ray", lambda *given, **more: on_ray.append(1) or embed(*given, **more))
+    embed = graph_build.encode_images_on_ray
+
+    def embed_on_ray(*given: Any, **more: Any) -> Any:
+        on_ray.append(1)
+        return embed(*given, **more)
+
+    monkeypatch.setattr(graph_build, "encode_images_on_ray", embed_on_ray)
     for name in ("local", "ray"):
         outcome = fashionklip_here(build(catalogue, tmp_path / name, "--engine", name))
         assert outcome.code == 0, outcome.err
@@ -43,7 +47,7 @@ def test_ray_writes_the_same_graph(
 def test_an_address_needs_the_ray_engine(
     catalogue: Path, tmp_path: Path, fashionklip_here: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph_module, "load_pretrained", lambda *given, **more: pytest.fail("told too late"))
+    monkeypatch.setattr(graph_build, "load_pretrained", lambda *given, **more: pytest.fail("told too late"))
     outcome = fashionklip_here(build(catalogue, tmp_path / "graph", "--ray-address", "auto"))
     assert outcome.code == 2
     assert "add --engine ray" in outcome.err

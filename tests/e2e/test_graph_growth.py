@@ -1,0 +1,303 @@
+"""`fashionklip graph expand`, and builds that are killed, locked out or out of disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from easynlp_fashionklip.app import graph_build
+from easynlp_fashionklip.graph import ConceptGraph
+from easynlp_fashionklip.models.zoo import load_pretrained
+
+Run = Callable[..., Any]
+SETTINGS = "num_prototypes=4 num_candidates=8 data_workers=0 mining_processes=1"
+ODD = [
+    "Red dress \U0001f457\U0001f525 with long sleeves",
+    "فستان أحمر بأكمام طويلة",
+    "红色长袖连衣裙",
+    "Red\x00 dress\x07 with\x1b[31m pockets\ufffd",
+    "red dress " * 10_000,
+    "a" * 100_000,
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def halves(catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `all.csv`, `old.csv` and `new.csv`; pictures lie where `all.csv` says."""
+    folder = tmp_path_factory.mktemp("halves") / "shop"
+    shutil.copytree(catalogue, folder)
+    header, *rows = (folder / "train.csv").read_text(encoding="utf-8").splitlines()
+    for name, part in (("all", rows), ("old", rows[: len(rows) // 2]), ("new", rows[len(rows) // 2 :])):
+        (folder / f"{name}.csv").write_text("\n".join([header, *part]) + "\n", encoding="utf-8")
+    return folder
+
+
+def build(catalog: Path, out: Path) -> list[str]:
+    argv = ["graph", "build", "--catalog", str(catalog), "--text", "caption", "--image", "image", "--model", "tiny"]
+    return [*argv, "--out", str(out), "--set", SETTINGS]
+
+
+def expand(catalog: Path, graph: Path, *more: str) -> list[str]:
+    argv = ["graph", "expand", "--catalog", str(catalog), "--text", "caption", "--image", "image"]
+    return [*argv, "--graph", str(graph), "--set", "data_workers=0 mining_processes=1", *more]
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def described(graph: ConceptGraph) -> dict[str, object]:
+    """By phrase, as new concepts have other numbers."""
+    tables = graph.tables
+    phrases, is_a = tables.concepts.phrases, tables.hierarchy
+    offsets, mentions = graph.mentions_of(tables.product_ids)
+    return {
+        "edges": {(phrases[a], phrases[b]) for a, b in zip(is_a.child, is_a.parent, strict=True)},
+        "frequency": dict(zip(phrases, tables.frequency.tolist(), strict=True)),
+        "mentions": {
+            product: sorted(phrases[one] for one in mentions[offsets[row] : offsets[row + 1]])
+            for row, product in enumerate(tables.product_ids)
+        },
+        "prototypes": {phrase: [(p.image_id, p.rank) for p in graph.prototypes(i)] for i, phrase in enumerate(phrases)},
+    }
+
+
+@pytest.fixture(scope="module")
+def old(halves: Path, tmp_path_factory: pytest.TempPathFactory, fashionklip_here: Run) -> Path:
+    """The graph of the first half; tests copy it."""
+    out = tmp_path_factory.mktemp("old") / "graph"
+    outcome = fashionklip_here(build(halves / "old.csv", out))
+    assert outcome.code == 0, outcome.err
+    return out
+
+
+@pytest.fixture()
+def graph(old: Path, tmp_path: Path) -> Path:
+    shutil.copytree(old, tmp_path / "graph")
+    return tmp_path / "graph"
+
+
+@pytest.fixture()
+def untouched(graph: Path) -> Iterator[None]:
+    """Whatever happens, the graph stays as it was and nothing is left beside it."""
+    before = bytes_of(graph)
+    yield
+    assert bytes_of(graph) == before
+    assert [path.name for path in graph.parent.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_expanding_equals_building_from_everything(
+    halves: Path, graph: Path, tmp_path: Path, fashionklip_here: Run
+) -> None:
+    first = ConceptGraph.load(graph).tables.concepts.phrases
+    outcome = fashionklip_here(expand(halves / "new.csv", graph))
+    assert outcome.code == 0, outcome.err
+    assert fashionklip_here(build(halves / "all.csv", tmp_path / "whole")).code == 0
+    grown, whole = ConceptGraph.load(graph), ConceptGraph.load(tmp_path / "whole")
+    assert grown.tables.concepts.phrases[: len(first)] == first
+    assert len(grown) > len(first)
+    assert described(grown) == described(whole)
+    assert grown.info == whole.info
+    before = bytes_of(graph)
+    assert fashionklip_here(expand(halves / "all.csv", graph)).code == 0
+    assert bytes_of(graph) == before  # it knew them all
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "whole"]
+
+
+@pytest.mark.usefixtures("untouched")
+def test_another_encoder_is_refused(halves: Path, graph: Path, tmp_path: Path, fashionklip_here: Run) -> None:
+    model = load_pretrained("tiny")
+    with torch.no_grad():
+        next(parameter for parameter in model.parameters() if parameter.ndim > 1).add_(0.1)
+    model.save_pretrained(tmp_path.with_name(tmp_path.name + "-other"))
+    outcome = fashionklip_here(expand(halves / "new.csv", graph, "--model", str(tmp_path) + "-other"))
+    assert outcome.code == 2
+    assert "is not the encoder" in outcome.err and "tiny" in outcome.err
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("graph.json", lambda text: json.dumps(json.loads(text) | {"format_version": 99}), "99"),
+        ("graph.json", lambda text: json.dumps(json.loads(text) | {"spacy_pipeline": "en_other 9.9"}), "en_other"),
+    ],
+)
+def test_a_graph_of_another_version(
+    halves: Path, graph: Path, fashionklip_here: Run, file: str, change: Callable[[str], str], words: str
+) -> None:
+    path = graph / file
+    kept = path.read_text(encoding="utf-8")
+    path.write_text(change(kept), encoding="utf-8")
+    outcome = fashionklip_here(expand(halves / "new.csv", graph))
+    path.write_text(kept, encoding="utf-8")
+    assert outcome.code == 2
+    assert words in outcome.err
+
+
+def test_a_damaged_graph(halves: Path, graph: Path, fashionklip_here: Run) -> None:
+    (graph / "mentions.parquet").write_bytes(b"PAR1 no more PAR1")
+    before = bytes_of(graph)
+    outcome = fashionklip_here(expand(halves / "new.csv", graph))
+    assert outcome.code == 2
+    assert "mentions.parquet" in outcome.err
+    assert bytes_of(graph) == before
+
+
+HOLDER = """
+import sys, time
+from easynlp_fashionklip.graph.lock import hold
+with hold(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.usefixtures("untouched")
+def test_the_second_of_two_is_told(halves: Path, graph: Path, fashionklip_here: Run) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(graph)], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None and first.stdout.readline() == "held\n"
+        outcome = fashionklip_here(expand(halves / "new.csv", graph))
+        first.kill()
+    assert outcome.code == 2
+    assert f"is being written by process {first.pid}" in outcome.err
+
+
+MAIN = """
+import sys
+from easynlp_fashionklip.cli import fashionklip_main
+sys.exit(fashionklip_main(sys.argv[1:]))
+"""
+FULL = """
+import resource, sys
+from easynlp_fashionklip.cli import fashionklip_main
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+sys.exit(fashionklip_main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_full_disk(halves: Path, graph: Path) -> None:
+    command = [sys.executable, "-c", FULL, *expand(halves / "new.csv", graph)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 2, outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert "error: " in outcome.stderr.splitlines()[-1]
+
+
+def test_an_interrupted_build_goes_on(
+    halves: Path,
+    tmp_path: Path,
+    fashionklip_here: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After mining and embedding, before anything is written: neither is done again."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graph_build, "encode_texts", stop)
+        assert fashionklip_here(build(halves / "all.csv", tmp_path / "graph")).code not in (0, 2)
+    assert not (tmp_path / "graph").exists()
+    encoded = json.loads((tmp_path / ".graph.partial" / "encoded.json").read_text())["rows"]
+    assert encoded == len((halves / "all.csv").read_text(encoding="utf-8").splitlines()) - 1
+    outcome = fashionklip_here(build(halves / "all.csv", tmp_path / "graph"))
+    assert outcome.code == 0, outcome.err
+    assert f"{encoded} of {encoded} pictures are encoded already" in outcome.err
+    assert not (tmp_path / ".graph.partial").exists()
+    assert fashionklip_here(build(halves / "all.csv", tmp_path / "at-once")).code == 0
+    assert bytes_of(tmp_path / "graph") == bytes_of(tmp_path / "at-once")
+
+
+def test_parts_of_another_catalogue_are_not_used(
+    halves: Path, tmp_path: Path, fashionklip_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(graph_build, "encode_texts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        fashionklip_here(build(halves / "old.csv", tmp_path / "graph"))
+    assert (tmp_path / ".graph.partial").exists()
+    for name in ("graph", "at-once"):
+        assert fashionklip_here(build(halves / "all.csv", tmp_path / name)).code == 0
+    assert bytes_of(tmp_path / "graph") == bytes_of(tmp_path / "at-once")
+
+
+@pytest.mark.slow
+def test_a_killed_build_goes_on(halves: Path, tmp_path: Path, fashionklip_here: Run) -> None:
+    """kill -9 as soon as the first part is on the disk."""
+    program = (
+        "import sys; from easynlp_fashionklip.cli import fashionklip_main; sys.exit(fashionklip_main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, *build(halves / "all.csv", tmp_path / "graph")]
+    parts = tmp_path / ".graph.partial"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(parts.glob("mined-*.npz")):
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert parts.exists() and not (tmp_path / "graph").exists()
+    for name in ("graph", "at-once"):
+        assert fashionklip_here(build(halves / "all.csv", tmp_path / name)).code == 0
+    assert bytes_of(tmp_path / "graph") == bytes_of(tmp_path / "at-once")
+
+
+# ------------------------------------------------------------------------------------------------------- texts alone
+
+
+def write_texts(path: Path, texts: list[str], first: int = 0) -> Path:
+    pq.write_table(pa.table({"id": [f"p{first + row}" for row in range(len(texts))], "text": texts}), path)
+    return path
+
+
+def by_texts(command: str, texts: Path, folder: Path) -> list[str]:
+    where = ["--out", str(folder)] if command == "build" else ["--graph", str(folder)]
+    return ["graph", command, "--texts", str(texts), "--text", "text", *where, "--set", "mining_processes=1"]
+
+
+def test_texts_grow_a_graph_of_texts(tmp_path: Path, fashionklip_here: Run) -> None:
+    texts = [f"{colour} {kind} with a hood" for colour in ("Red", "Black", "Blue") for kind in ("Dress", "Coat") * 2]
+    old, new, whole = texts[:5], texts[5:], texts
+    assert fashionklip_here(by_texts("build", write_texts(tmp_path / "old.parquet", old), tmp_path / "graph")).code == 0
+    added = write_texts(tmp_path / "new.parquet", new, len(old))
+    outcome = fashionklip_here(by_texts("expand", added, tmp_path / "graph"))
+    assert outcome.code == 0, outcome.err
+    assert fashionklip_here(by_texts("build", write_texts(tmp_path / "all.parquet", whole), tmp_path / "all")).code == 0
+    graphs = [ConceptGraph.load(tmp_path / name) for name in ("graph", "all")]
+    assert described(graphs[0]) == described(graphs[1])
+
+
+def test_pictures_cannot_be_grown_by_texts(graph: Path, tmp_path: Path, fashionklip_here: Run) -> None:
+    outcome = fashionklip_here(by_texts("expand", write_texts(tmp_path / "t.parquet", ["Red Dress"]), graph))
+    assert outcome.code == 2
+    assert "--catalog" in outcome.err
+
+
+def test_odd_texts_do_no_harm(tmp_path: Path, fashionklip_here: Run) -> None:
+    texts = write_texts(tmp_path / "odd.parquet", [*ODD, "Red dress", "Red dress"])
+    outcome = fashionklip_here(by_texts("build", texts, tmp_path / "graph"))
+    assert outcome.code == 0, outcome.err
+    graph = ConceptGraph.load(tmp_path / "graph")
+    found = graph.find("red dress")
+    assert found is not None and found.frequency == 5
+    assert all(len(phrase) < 60 for phrase in graph.tables.concepts.phrases)
+
+
+@pytest.mark.parametrize("texts", [["and so on", "of the", "very nice indeed"], ["", ""]])
+def test_a_catalogue_without_nouns(texts: list[str], tmp_path: Path, fashionklip_here: Run) -> None:
+    outcome = fashionklip_here(by_texts("build", write_texts(tmp_path / "t.parquet", texts), tmp_path / "graph"))
+    assert outcome.code == 2
+    assert "No concept is mentioned" in outcome.err
+    assert not (tmp_path / "graph").exists()

@@ -122,7 +122,7 @@ def _is_colour_alone(words: Sequence[Word], start: int, stop: int) -> bool:
 
 
 def _joins_materials(words: Sequence[Word], start: int, i: int) -> bool:
-    if words[i].lower not in ("and", "or", "&") or i + 2 >= len(words):
+    if words[i].lower not in ("and", "or", "&") or start == i or i + 2 >= len(words):
         return False
     before, after, noun = (words[k] for k in (i - 1, i + 1, i + 2))
     stuffs = before.lower in lexicon.MATERIALS and after.lower.partition("_")[0] in lexicon.MATERIALS

@@ -150,6 +150,11 @@ def test_mined_arrays_of_titles() -> None:
     assert mined.commonest_surface(mined.phrases.index("white t-shirt")) == "white t-shirts"
 
 
+def test_a_segment_that_begins_with_and() -> None:
+    """There is nothing before it, neither at the end of the segment."""
+    assert "cotton lining" in _titled("& Cotton Lining In Cotton")
+
+
 def test_names_of_the_title_do_not_modify_in_its_prose(nlp: Language) -> None:
     """`Kappa` is a brand in the first text; the second only says kappa."""
     texts = ["Kappa Men Black Cap. Cap with a kappa logo.", "Black Cap. Cap with a kappa logo."]

@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--text", default="title,description", help="text columns")
     parser.add_argument("--id", default="", help="id column")
     parser.add_argument("--sample", type=int, default=6000)
-    parser.add_argument("--loop", type=int, default=1500, help="texts that the loop reads")
+    parser.add_argument("--loop", type=int, default=3500, help="texts that the loop reads")
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
 

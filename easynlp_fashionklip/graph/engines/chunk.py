@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-CHUNK_SEGMENTS = 2048
+CHUNK_SEGMENTS = 1024
 _PARSED_AT_ONCE = 256
 _REMEMBERED_WORDS = 200_000
 

@@ -26,7 +26,7 @@ _MOST_CHUNKS = 1024
 class RayEngine(Engine):
     """Mines on a cluster; this process cuts texts into segments and joins what comes back.
 
-    Segments travel as a Ray Dataset of up to 1024 chunks (some 2 million distinct segments) at a time, so that
+    Segments travel as a Ray Dataset of up to 1024 chunks (some million distinct segments) at a time, so that
     neither this process nor the object store holds a catalogue.
     """
 

@@ -15,7 +15,7 @@ from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app.data import open_pairs
 from easynlp_fashionklip.app.graph import has_graph, product_ids_of
 from easynlp_fashionklip.app.where import EngineName, check_engine, open_engine
-from easynlp_fashionklip.app.work_folder import WorkFolder, fingerprint_of
+from easynlp_fashionklip.app.work_folder import Fingerprint, WorkFolder, fingerprint_of
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.data.picture_keys import picture_keys
@@ -75,12 +75,13 @@ def build_command(source: Source, model: str, out: Path, *, settings: str = "", 
             )
         encoder = _encoder(model, config.image_size)
         nlp, table = load_spacy(config.spacy_model), source.open(config)
-        work = _work(out, table, config, nlp, encoder)
+        work, fingerprint = WorkFolder(out), _fingerprint(table, config, nlp, encoder)
         ids = product_ids_of(table)
-        with _bar(table) as bar:
-            engine = work.engine(open_engine(where.engine, nlp, config, where.ray_address))
-            graph = build_graph(table.texts(), ids, nlp, config.min_frequency, bar.update, engine)
-        embeds = _embed(work, encoder, table, config, where)
+        with work.taken_up(fingerprint):
+            with _bar(table) as bar:
+                engine = work.engine(open_engine(where.engine, nlp, config, where.ray_address))
+                graph = build_graph(table.texts(), ids, nlp, config.min_frequency, bar.update, engine)
+            embeds = _embed(work, encoder, table, config, where)
         keys = picture_keys(table, every=True)  # they have to hold beside those of later catalogues
         graph = _with_prototypes(graph, encoder, model, Pictures(ids, keys, embeds), config)
         graph.save(out)
@@ -118,8 +119,9 @@ def expand_command(
         if not len(table):
             logger.info("%s knows all products of %s already", folder, source.catalog)
             return graph
-        work = _work(folder, table, config, nlp, encoder, graph)
-        embeds = _embed(work, encoder, table, config, where)
+        work, fingerprint = WorkFolder(folder), _fingerprint(table, config, nlp, encoder, graph)
+        with work.taken_up(fingerprint):
+            embeds = _embed(work, encoder, table, config, where)
         pictures = Pictures(product_ids_of(table), keys, embeds)
         with _bar(table) as bar:
             engine = work.engine(open_engine(where.engine, nlp, config, where.ray_address))
@@ -145,21 +147,14 @@ def _encoder(model: str, image_size: int) -> DualEncoder:
     return encoder
 
 
-def _work(
-    target: Path,
-    table: PairTable,
-    config: AppConfig,
-    nlp: Language,
-    encoder: DualEncoder,
-    graph: ConceptGraph | None = None,
-) -> WorkFolder:
-    """The parts of this very build, if it was begun before."""
+def _fingerprint(
+    table: PairTable, config: AppConfig, nlp: Language, encoder: DualEncoder, graph: ConceptGraph | None = None
+) -> Fingerprint:
+    """What the parts of this very build depend on."""
     fingerprint = fingerprint_of(table, config, pipeline_name(nlp), encoder_digest(encoder), distributed.local_device())
     if graph is not None:
         fingerprint["graph"] = f"{len(graph)} concepts, {len(graph.tables.product_ids)} products"
-    work = WorkFolder(target)
-    work.open(fingerprint)
-    return work
+    return fingerprint
 
 
 def _embed(work: WorkFolder, encoder: DualEncoder, table: PairTable, config: AppConfig, where: Where) -> np.ndarray:

@@ -57,9 +57,8 @@ def mine_texts_command(
             )
         table, nlp = _open(texts, columns, product_id), load_spacy(config.spacy_model)
         work = WorkFolder(out)
-        work.open(text_fingerprint(table, config, pipeline_name(nlp)))
         product_ids: list[str] = []
-        with _bar(table) as bar:
+        with work.taken_up(text_fingerprint(table, config, pipeline_name(nlp))), _bar(table) as bar:
             kept = work.engine(open_engine(engine, nlp, config, ray_address))
             rows = _texts(table, product_ids)
             graph = build_graph(rows, product_ids, nlp, config.min_frequency, bar.update, kept)
@@ -95,9 +94,9 @@ def expand_texts_command(
         table, nlp = _open(texts, columns, product_id), graph_pipeline(graph, folder, config)
         work = WorkFolder(folder)
         fingerprint = text_fingerprint(table, config, pipeline_name(nlp))
-        work.open(fingerprint | {"graph": f"{len(graph)} concepts, {len(graph.tables.product_ids)} products"})
+        fingerprint["graph"] = f"{len(graph)} concepts, {len(graph.tables.product_ids)} products"
         product_ids: list[str] = []
-        with _bar(table) as bar:
+        with work.taken_up(fingerprint), _bar(table) as bar:
             kept = work.engine(open_engine(engine, nlp, config, ray_address))
             rows = _texts(table, product_ids, set(graph.tables.product_ids))
             grown = graph.expand(rows, product_ids, nlp, bar.update, kept)

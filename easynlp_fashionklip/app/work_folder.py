@@ -8,6 +8,8 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -76,6 +78,17 @@ class WorkFolder:
         except OSError as error:
             raise storage_error(self.path, error) from error
         return False
+
+    @contextmanager
+    def taken_up(self, fingerprint: Fingerprint) -> Iterator[None]:
+        """`open` it; what fails before it has made any part leaves nothing behind."""
+        self.open(fingerprint)
+        try:
+            yield
+        except InputError:
+            if [path.name for path in self.path.iterdir()] == ["fingerprint.json"]:
+                self.remove()
+            raise
 
     def remove(self) -> None:
         """Throw the parts away: the graph is written."""

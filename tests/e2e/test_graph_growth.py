@@ -304,3 +304,12 @@ def test_a_catalogue_without_nouns(texts: list[str], tmp_path: Path, fashionklip
     assert outcome.code == 2
     assert "No concept is mentioned" in outcome.err
     assert not (tmp_path / "graph").exists()
+
+
+def test_what_fails_at_once_leaves_nothing(tmp_path: Path, fashionklip_here: Run) -> None:
+    pytest.importorskip("ray.data")
+    texts = write_texts(tmp_path / "t.parquet", ["Red dress", "Red dress"])
+    more = ["--engine", "ray", "--ray-address", "127.0.0.1:1"]
+    outcome = fashionklip_here([*by_texts("build", texts, tmp_path / "graph"), *more])
+    assert outcome.code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]

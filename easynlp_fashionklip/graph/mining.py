@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.graph import lexicon
 from easynlp_fashionklip.graph.mined import MinedTexts, Progress
-from easynlp_fashionklip.graph.noun_phrases import Modifier, NounPhrase, noun_phrases
+from easynlp_fashionklip.graph.modifiers import Modifier
+from easynlp_fashionklip.graph.noun_phrases import NounPhrase, noun_phrases
 from easynlp_fashionklip.graph.words import Role, Word, flat_words, parsed_words
 
 if TYPE_CHECKING:

@@ -14,6 +14,12 @@ from tqdm import tqdm
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app.data import open_pairs
 from easynlp_fashionklip.app.graph import has_graph, product_ids_of
+from easynlp_fashionklip.app.growth_checks import (
+    fingerprint_of_graph,
+    graph_pipeline,
+    require_ids,
+    require_same_settings,
+)
 from easynlp_fashionklip.app.where import EngineName, check_engine, open_engine
 from easynlp_fashionklip.app.work_folder import Fingerprint, WorkFolder, fingerprint_of
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
@@ -105,18 +111,21 @@ def expand_command(
         where: where to work.
 
     Raises:
-        InputError: the graph has no picture embeddings, the encoder or the pipeline is another one, another process
-            writes the graph, or the catalogue cannot be used.
+        InputError: the graph has no picture embeddings, the encoder, the pipeline or a setting is another one, another
+            process writes the graph, or the catalogue cannot be used or has no product ids.
     """
     config = parse_user_defined_parameters(settings)
     check_engine(where.engine, where.ray_address)
     with hold(folder):
         graph = ConceptGraph.load(folder)
+        require_same_settings(graph, folder, settings)
         encoder = _graph_encoder(graph, folder, model)
         nlp = graph_pipeline(graph, folder, config)
         table = source.open(config)
+        require_ids(table.product_id_column, source.catalog, "--set product_id=COLUMN")
         table, keys = _unknown(graph, table)
         if not len(table):
+            WorkFolder(folder).remove()  # of an expansion that was killed after it had written the graph
             logger.info("%s knows all products of %s already", folder, source.catalog)
             return graph
         work, fingerprint = WorkFolder(folder), _fingerprint(table, config, nlp, encoder, graph)
@@ -153,7 +162,7 @@ def _fingerprint(
     """What the parts of this very build depend on."""
     fingerprint = fingerprint_of(table, config, pipeline_name(nlp), encoder_digest(encoder), distributed.local_device())
     if graph is not None:
-        fingerprint["graph"] = f"{len(graph)} concepts, {len(graph.tables.product_ids)} products"
+        fingerprint["graph"] = fingerprint_of_graph(graph)
     return fingerprint
 
 
@@ -209,22 +218,6 @@ def _graph_encoder(graph: ConceptGraph, folder: Path, model: str) -> DualEncoder
             "of two encoders cannot be compared; give that one with --model, or build the graph again."
         )
     return encoder
-
-
-def graph_pipeline(graph: ConceptGraph, folder: Path, config: AppConfig) -> Language:
-    """The spaCy pipeline that a graph was mined with.
-
-    Raises:
-        InputError: it is not installed, or in another version.
-    """
-    wanted = graph.info.spacy_pipeline
-    nlp = load_spacy(config.spacy_model or wanted.partition(" ")[0])
-    if pipeline_name(nlp) != wanted:
-        raise InputError(
-            f"{folder} was mined with the spaCy pipeline {wanted}, here is {pipeline_name(nlp)}: the same text would "
-            "give other concepts; install that version, or build the graph again."
-        )
-    return nlp
 
 
 def _unknown(graph: ConceptGraph, table: PairTable) -> tuple[PairTable, np.ndarray]:

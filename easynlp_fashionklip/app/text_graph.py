@@ -9,7 +9,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from easynlp_fashionklip.app.graph import has_graph
-from easynlp_fashionklip.app.graph_build import graph_pipeline
+from easynlp_fashionklip.app.growth_checks import (
+    fingerprint_of_graph,
+    graph_pipeline,
+    require_ids,
+    require_same_settings,
+)
 from easynlp_fashionklip.app.where import EngineName, check_engine, open_engine
 from easynlp_fashionklip.app.work_folder import WorkFolder, text_fingerprint
 from easynlp_fashionklip.config import parse_user_defined_parameters
@@ -81,7 +86,8 @@ def expand_texts_command(
     """Add a table's products to a graph without pictures; the ids of its concepts stay. Known products are passed over.
 
     Raises:
-        InputError: as `mine_texts_command`; the graph has pictures, or was mined with another pipeline.
+        InputError: as `mine_texts_command`; the graph has pictures, or was mined with another pipeline or setting, or
+            the table has no product ids.
     """
     config = parse_user_defined_parameters(settings)
     check_engine(engine, ray_address)
@@ -91,10 +97,13 @@ def expand_texts_command(
             raise InputError(
                 f"{folder} has prototypes, which texts without pictures cannot grow; give --catalog and --image."
             )
-        table, nlp = _open(texts, columns, product_id), graph_pipeline(graph, folder, config)
+        require_same_settings(graph, folder, settings)
+        table = _open(texts, columns, product_id)
+        require_ids(table.product_id_column, texts, "--id COLUMN")
+        nlp = graph_pipeline(graph, folder, config)
         work = WorkFolder(folder)
         fingerprint = text_fingerprint(table, config, pipeline_name(nlp))
-        fingerprint["graph"] = f"{len(graph)} concepts, {len(graph.tables.product_ids)} products"
+        fingerprint["graph"] = fingerprint_of_graph(graph)
         product_ids: list[str] = []
         with work.taken_up(fingerprint), _bar(table) as bar:
             kept = work.engine(open_engine(engine, nlp, config, ray_address))

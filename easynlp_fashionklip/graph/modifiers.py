@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from easynlp_fashionklip.graph import lexicon
 from easynlp_fashionklip.graph.normalise import head_form
@@ -12,8 +12,7 @@ from easynlp_fashionklip.graph.words import Role, Word
 MAX_MODIFIERS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Modifier:
+class Modifier(NamedTuple):
     """A modifier or attachment: `form` is its normal form, `surface` how the text spells it (lower case)."""
 
     form: str
@@ -38,6 +37,8 @@ def group_modifiers(words: Sequence[Word], members: Sequence[int], head: str) ->
     return tuple(reversed(modifiers[:MAX_MODIFIERS]))
 
 
+_EMPTY = lexicon.STOP_MODIFIERS - lexicon.FIT_WORDS
+_SHAPES_AND_STUFFS = lexicon.SHAPES | lexicon.MATERIALS
 _TOE_PARTS = ("cap", "box", "ring", "loop", "holder", "counter", "strap", "tab", "patch", "post", "cup", "collar")
 
 
@@ -67,12 +68,12 @@ def _joins(words: Sequence[Word], first: int, second: int) -> bool:
         return after in ("pattern", "print")
     if before in lexicon.PATTERNS and head_form(after) == "print":
         return True
-    if before in lexicon.COLOURS or before in lexicon.PATTERNS or before in lexicon.STOP_MODIFIERS - lexicon.FIT_WORDS:
+    if before in lexicon.COLOURS or before in lexicon.PATTERNS or before in _EMPTY:
         return False
     if head_form(after) in lexicon.COMPOUND_SECONDS:
         return True
     loose = (
-        before in lexicon.SHAPES | lexicon.MATERIALS
+        before in _SHAPES_AND_STUFFS
         or (words[first].role is Role.MODIFIER and before in lexicon.MODIFIERS)
         or after in lexicon.MODIFIERS
         or head_form(after) in lexicon.GARMENTS

@@ -245,9 +245,10 @@ def _is_about_looks(segment: str) -> bool:
 def is_title_case(words: Sequence[str]) -> bool:
     """Whether at least two and most of the words are capitalised (hyphenated ones do not count against it)."""
     letters = [word for word in words if word[0].isalpha()]
-    judged = sum("-" not in word for word in letters)
-    capitalised = sum(word[0].isupper() for word in letters)
-    return capitalised >= 2 and capitalised >= 0.6 * judged
+    capitalised = len([word for word in letters if word[0].isupper()])
+    if capitalised < 2:
+        return False
+    return capitalised >= 0.6 * len([word for word in letters if "-" not in word])
 
 
 def unify_spelling(segment: str) -> str:

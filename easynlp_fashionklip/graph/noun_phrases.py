@@ -80,6 +80,8 @@ def _is_colour_of(words: Sequence[Word], preposition: int, phrase: NounPhrase) -
 
 
 _END = Word(".", Role.BREAK)
+_SHADES = lexicon.COLOURS | lexicon.COLOUR_SHADES
+_STUFFS = lexicon.COLOURS | lexicon.MATERIALS
 
 
 def _runs(words: Sequence[Word], flat: bool) -> Iterator[tuple[int, int, Word]]:
@@ -102,14 +104,13 @@ def _runs(words: Sequence[Word], flat: bool) -> Iterator[tuple[int, int, Word]]:
 
 def _is_colour_alone(words: Sequence[Word], start: int, stop: int) -> bool:
     """`in light grey, ribbed cuffs`: the colour after `in` is complete unless another one follows."""
-    shades = lexicon.COLOURS | lexicon.COLOUR_SHADES
     inside = start and words[start - 1].lower == "in" and start < stop
     following = words[stop + 1].lower if stop + 1 < len(words) else ""
     return (
         bool(inside)
         and words[stop].lower == ","
-        and following not in shades
-        and all(words[i].lower in shades for i in range(start, stop))
+        and following not in _SHADES
+        and all(words[i].lower in _SHADES for i in range(start, stop))
     )
 
 
@@ -138,7 +139,7 @@ def _is_plain_break(words: Sequence[Word], i: int) -> bool:
 
 
 def _phrase(words: Sequence[Word], start: int, stop: int, flat: bool, attached: bool) -> NounPhrase | None:
-    head = _head_position(words, start, stop, flat, attached)
+    head = _head_position(words, start, stop, flat, attached) if start < stop else -1
     if head < 0:
         return _split_phrase(words, start, stop)
     form = head_form(words[head].text)
@@ -174,14 +175,14 @@ _CLOSERS = ("closure", "closures", "construction", "silhouette")
 def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool, attached: bool) -> int:
     """Index of the head noun of a run, -1 if nothing in it may be a head."""
     nouns = [i for i in range(start, stop) if words[i].role in (Role.NOUN, Role.OPEN_NOUN)]
-    garments = [i for i in nouns if head_form(words[i].text) in lexicon.GARMENTS]
     if not nouns:
         return -1
+    garments = [i for i in nouns if head_form(words[i].text) in lexicon.GARMENTS]
     last = nouns[-1]
     if any(words[i].lower in _CLOSERS for i in range(last + 1, stop)):
         return -1  # "tonal lace-up closure"
     if words[last].role is Role.NOUN:
-        is_colour = words[last].lower in lexicon.MATERIALS | lexicon.COLOURS
+        is_colour = words[last].lower in _STUFFS
         return garments[-1] if flat and garments and is_colour else last
     form = head_form(words[last].text)
     described = any(lexicon.is_listed(words[i].lower) for i in range(start, last))

@@ -38,7 +38,11 @@ class TiledOps(NumpyOps):
         result = np.empty((len(x), weights.shape[1]), dtype=np.float32) if out is None else out
         whole = len(x) // _TILE * _TILE
         if whole:
-            result[:whole] = np.dot(x[:whole], weights)
+            rows = result[:whole]
+            if rows.flags.c_contiguous:
+                np.dot(x[:whole], weights, out=rows)
+            else:
+                rows[:] = np.dot(x[:whole], weights)
         if whole < len(x):
             tile = np.zeros((_TILE, x.shape[1]), dtype=np.float32)
             tile[: len(x) - whole] = x[whole:]

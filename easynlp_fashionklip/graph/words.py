@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from itertools import pairwise
@@ -31,7 +31,7 @@ class Role(Enum):
     BREAK = "break"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # never changed; freezing it would double the time to make one, and there is one a word
 class Word:
     """One word with its role; `governor` is the index of its syntactic head (itself at the root, -1 unparsed)."""
 
@@ -39,11 +39,10 @@ class Word:
     role: Role
     governor: int = -1
     is_root: bool = False
+    lower: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def lower(self) -> str:
-        """Lower-case text."""
-        return self.text.lower()
+    def __post_init__(self) -> None:
+        self.lower = self.text.lower()
 
 
 def is_flat(words: Sequence[str]) -> bool:
@@ -116,6 +115,10 @@ def flat_words(words: Sequence[str]) -> list[Word]:
     return _inner_places(_named_kinds(result) if is_title_case(words) else result)
 
 
+_KINDS = lexicon.GARMENTS | {"print", "collar"}
+_STOPPED = lexicon.STOP_MODIFIERS | lexicon.STOP_NOUNS
+
+
 def _named_kinds(words: list[Word]) -> list[Word]:
     """`Gold-Toned Meenakari Choker`, `Blue Space Print ...`: an unknown word between a known one and a noun."""
     result = list(words)
@@ -124,8 +127,8 @@ def _named_kinds(words: list[Word]) -> list[Word]:
         known = (
             before.role is Role.MODIFIER and before.lower not in lexicon.GENDERS and before.lower not in lexicon.COLOURS
         )
-        kind = after.role is Role.NOUN and head_form(after.lower) in lexicon.GARMENTS | {"print", "collar"}
-        unknown = word.role is Role.SKIPPED and word.lower not in lexicon.STOP_MODIFIERS | lexicon.STOP_NOUNS
+        kind = after.role is Role.NOUN and head_form(after.lower) in _KINDS
+        unknown = word.role is Role.SKIPPED and word.lower not in _STOPPED
         if (
             unknown
             and kind
@@ -191,6 +194,8 @@ def _mistagged(words: list[Word], tags: list[str]) -> list[Word]:
 
 def _inner_places(words: list[Word]) -> list[Word]:
     """`zipped inside pocket`: a place word right before a noun says where the thing is, and ends nothing."""
+    if all(word.role is not Role.PLACE for word in words):
+        return words
     return [
         Word(word.text, Role.SKIPPED, word.governor, word.is_root)
         if word.role is Role.PLACE and word.lower in ("inside", "outside") and after.role is Role.NOUN

@@ -242,10 +242,7 @@ def test_parts_of_another_catalogue_are_not_used(
 @pytest.mark.slow
 def test_a_killed_build_goes_on(halves: Path, tmp_path: Path, fashionklip_here: Run) -> None:
     """kill -9 as soon as the first part is on the disk."""
-    program = (
-        "import sys; from easynlp_fashionklip.cli import fashionklip_main; sys.exit(fashionklip_main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", program, *build(halves / "all.csv", tmp_path / "graph")]
+    command = [sys.executable, "-c", MAIN, *build(halves / "all.csv", tmp_path / "graph")]
     parts = tmp_path / ".graph.partial"
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not list(parts.glob("mined-*.npz")):
@@ -313,3 +310,92 @@ def test_what_fails_at_once_leaves_nothing(tmp_path: Path, fashionklip_here: Run
     outcome = fashionklip_here([*by_texts("build", texts, tmp_path / "graph"), *more])
     assert outcome.code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+
+
+# ------------------------------------------------------------------------------------------- what cannot grow exactly
+
+
+def without_ids(path: Path) -> Path:
+    """The same catalogue without its column of product ids."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    other = path.with_name(f"{path.stem}-without-ids.csv")
+    other.write_text("\n".join(line.split(",", 1)[1] for line in lines) + "\n", encoding="utf-8")
+    return other
+
+
+@pytest.mark.usefixtures("untouched")
+def test_pictures_without_product_ids_are_refused(halves: Path, graph: Path, fashionklip_here: Run) -> None:
+    """Their numbers would be those of products that the graph knows."""
+    outcome = fashionklip_here(expand(without_ids(halves / "new.csv"), graph))
+    assert outcome.code == 2
+    assert "has no column of product ids" in outcome.err and "--set product_id=COLUMN" in outcome.err
+
+
+def test_texts_without_product_ids_are_refused(tmp_path: Path, fashionklip_here: Run) -> None:
+    for name, garment in (("old", "dress"), ("new", "coat")):
+        pq.write_table(pa.table({"text": [f"Red {garment}"] * 3}), tmp_path / f"{name}.parquet")
+    assert fashionklip_here(by_texts("build", tmp_path / "old.parquet", tmp_path / "graph")).code == 0
+    before = bytes_of(tmp_path / "graph")
+    outcome = fashionklip_here(by_texts("expand", tmp_path / "new.parquet", tmp_path / "graph"))
+    assert outcome.code == 2
+    assert "has no column of product ids" in outcome.err and "--id COLUMN" in outcome.err
+    assert bytes_of(tmp_path / "graph") == before
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("setting", ["min_frequency=9", "num_prototypes=3", "prototype_scope=paper", "image_size=96"])
+def test_a_setting_other_than_the_graphs_is_refused(
+    halves: Path, graph: Path, fashionklip_here: Run, setting: str
+) -> None:
+    argv = [setting if word.startswith("data_workers") else word for word in expand(halves / "new.csv", graph)]
+    outcome = fashionklip_here(argv)
+    assert outcome.code == 2
+    assert f"leave out {setting}" in outcome.err
+
+
+def test_the_graphs_own_settings_may_be_said_again(halves: Path, graph: Path, fashionklip_here: Run) -> None:
+    argv = expand(halves / "new.csv", graph)
+    outcome = fashionklip_here([SETTINGS if word.startswith("data_workers") else word for word in argv])
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.usefixtures("untouched")
+def test_an_unreadable_catalogue(graph: Path, tmp_path: Path, fashionklip_here: Run) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text("product_id,image,caption\n", encoding="utf-8")
+    for path, words in ((empty, "empty.csv"), (tmp_path / "gone.csv", "gone.csv")):
+        outcome = fashionklip_here(expand(path, graph))
+        assert outcome.code == 2
+        assert words in outcome.err and "Traceback" not in outcome.err
+
+
+def test_an_unreadable_parquet_file(tmp_path: Path, fashionklip_here: Run) -> None:
+    texts = write_texts(tmp_path / "t.parquet", ["Red Dress", "Red Dress"])
+    assert fashionklip_here(by_texts("build", texts, tmp_path / "graph")).code == 0
+    before = bytes_of(tmp_path / "graph")
+    (tmp_path / "bad.parquet").write_bytes(texts.read_bytes()[:-20])
+    outcome = fashionklip_here(by_texts("expand", tmp_path / "bad.parquet", tmp_path / "graph"))
+    assert outcome.code == 2
+    assert "bad.parquet cannot be read as Parquet" in outcome.err
+    assert bytes_of(tmp_path / "graph") == before
+
+
+@pytest.mark.slow
+def test_two_expansions_at_once_lose_nothing(halves: Path, graph: Path, tmp_path: Path, fashionklip_here: Run) -> None:
+    """Two processes, each with a part of the new rows; who is told that the other writes tries again."""
+    header, *rows = (halves / "new.csv").read_text(encoding="utf-8").splitlines()
+    commands = []
+    for name, part in (("one", rows[::2]), ("other", rows[1::2])):
+        (halves / f"{name}.csv").write_text("\n".join([header, *part]) + "\n", encoding="utf-8")
+        commands.append(expand(halves / f"{name}.csv", graph))
+    processes = [subprocess.Popen([sys.executable, "-c", MAIN, *one], stderr=subprocess.PIPE) for one in commands]
+    errors = [process.communicate()[1].decode() for process in processes]
+    for process, command, error in zip(processes, commands, errors, strict=True):
+        assert process.returncode == 0 or (process.returncode == 2 and "is being written by process" in error), error
+        if process.returncode:
+            assert fashionklip_here(command).code == 0
+    assert fashionklip_here(build(halves / "all.csv", tmp_path / "whole")).code == 0
+    grown, whole = described(ConceptGraph.load(graph)), described(ConceptGraph.load(tmp_path / "whole"))
+    assert {name: grown[name] for name in ("edges", "frequency", "mentions")} == {
+        name: whole[name] for name in ("edges", "frequency", "mentions")
+    }

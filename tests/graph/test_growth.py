@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -59,7 +60,9 @@ def pictures_of(rows: Sequence[Row]) -> Pictures:
     return Pictures([row.product_id for row in rows], keys, embed([f"picture {row.picture}" for row in rows]))
 
 
-def build(rows: Sequence[Row], min_frequency: int, scope: Scope = "mentions") -> ConceptGraph:
+def build(
+    rows: Sequence[Row], min_frequency: int, scope: Scope = "mentions", min_coherence: float = -1.0
+) -> ConceptGraph:
     pictures = pictures_of(rows)
     graph = build_graph([row.text for row in rows], pictures.product_ids, NLP, min_frequency)
     graph = attach_prototypes(
@@ -74,8 +77,9 @@ def build(rows: Sequence[Row], min_frequency: int, scope: Scope = "mentions") ->
         diversity=0.5,
         duplicate_similarity=0.95,
         picture_keys=pictures.keys,
+        min_coherence=min_coherence,
     )
-    return graph.with_pictures(pictures, encoder_digest="1", **SELECTION)
+    return graph.with_pictures(pictures, encoder_digest="1", min_coherence=min_coherence, **SELECTION)
 
 
 def expand(graph: ConceptGraph, rows: Sequence[Row]) -> ConceptGraph:
@@ -108,6 +112,11 @@ def described(graph: ConceptGraph) -> dict[str, object]:
     }
 
 
+def coherences(graph: ConceptGraph) -> dict[str, float | None]:
+    """Of every concept, by phrase."""
+    return {one.phrase: graph.coherence(one.concept_id) for one in graph.concepts}
+
+
 @given(rows=catalogues(), cut=st.integers(1, 13), scope=st.sampled_from(["mentions", "mentions", "paper"]))
 @settings(max_examples=60, deadline=None)
 def test_expanding_equals_building_at_once(rows: list[Row], cut: int, scope: Scope) -> None:
@@ -119,18 +128,40 @@ def test_expanding_equals_building_at_once(rows: list[Row], cut: int, scope: Sco
     assert grown.info == first.info
 
 
-@given(rows=catalogues(), cuts=st.tuples(st.integers(0, 14), st.integers(0, 14)))
+@given(
+    rows=catalogues(),
+    cuts=st.tuples(st.integers(0, 14), st.integers(0, 14)),
+    min_coherence=st.sampled_from([-1.0, 0.5, 0.7]),
+)
 @settings(max_examples=60, deadline=None)
-def test_rare_phrases_of_the_parts_add_up(rows: list[Row], cuts: tuple[int, int]) -> None:
-    """With a minimum of two products, in up to three steps; the first part always has one concept."""
+def test_rare_phrases_of_the_parts_add_up(rows: list[Row], cuts: tuple[int, int], min_coherence: float) -> None:
+    """With a minimum of two products, in up to three steps; the first part always has one concept.
+
+    Growing makes concepts more or less coherent: some get prototypes, others lose theirs.
+    """
     base = [Row("b0", "Hat", 20), Row("b1", "Hat", 21)]
     low, high = sorted(cuts)
-    graph = build([*base, *rows[:low]], 2)
+    graph = build([*base, *rows[:low]], 2, min_coherence=min_coherence)
     for part in (rows[low:high], rows[high:]):
         before = graph.tables.concepts.phrases
         graph = expand(graph, part)
         assert graph.tables.concepts.phrases[: len(before)] == before
-    assert described(graph) == described(build([*base, *rows], 2))
+    whole = build([*base, *rows], 2, min_coherence=min_coherence)
+    assert described(graph) == described(whole)
+    assert coherences(graph) == coherences(whole)
+
+
+@given(rows=catalogues(), cut=st.integers(1, 13))
+@settings(max_examples=15, deadline=None)
+def test_a_graph_from_the_disk_grows_alike(rows: list[Row], cut: int) -> None:
+    """Written and read before and between two expansions, as commands do."""
+    graph, middle = build(rows[:cut], 1), (cut + len(rows)) // 2
+    with TemporaryDirectory() as folder:
+        for part in (rows[cut:middle], rows[middle:]):
+            graph.save(folder)
+            graph = expand(ConceptGraph.load(folder), part)
+    assert described(graph) == described(build(rows, 1))
+    assert coherences(graph) == coherences(build(rows, 1))
 
 
 @given(rows=catalogues(), cut=st.integers(0, 14))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -74,7 +75,7 @@ def read_chunk(path: Path) -> MinedChunk | None:
             starts, spelling, name_starts = (arrays[name] for name in _ARRAYS)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         os.unlink(path)
         return None
     concepts = [ConceptPhrase(phrase, head, tuple(own), surface) for phrase, head, own, surface in texts["concepts"]]

@@ -15,6 +15,9 @@ Scope = Literal["mentions", "paper"]
 OnBadRow = Literal["fatal", "skip"]
 FeatureSeparator = Literal["comma", "space", "tab"]
 DuplicateIds = Literal["error", "allow"]
+ItcLoss = Literal["softmax", "sigmoid"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+BatchSampler = Literal["shuffle", "unique_product", "grouped"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,42 @@ class AppConfig:
     cva_weight_max: float = field(default=0.5, metadata={"help": "largest w when balanced"})
     cva_prototypes: int = field(default=5, metadata={"help": "K prototypes of a concept nearest to the picture"})
 
+    contrastive_batch_size: int = field(
+        default=0, metadata={"help": "pairs compared in a step, over all processes; 0 is micro_batch_size each"}
+    )
+    itc_loss: ItcLoss = field(default="softmax", metadata={"help": "InfoNCE, or SigLIP's pairwise sigmoid loss"})
+    loss_chunk: int = field(
+        default=0, metadata={"help": "rows of the similarity matrix that exist at a time; 0 is all of a process"}
+    )
+    batch_sampler: BatchSampler = field(
+        default="shuffle",
+        metadata={"help": "what makes up a batch: chance, no two pairs of one product or text, or one category"},
+    )
+    group_ratio: float = field(
+        default=0.5, metadata={"help": "share of a grouped batch that comes from one category, 0 to 1"}
+    )
+    drop_last: bool = field(
+        default=True, metadata={"help": "leave out the rows that do not fill the last batch of an epoch"}
+    )
+    precision: Precision = field(
+        default="auto", metadata={"help": "of forward and backward; auto is bf16 where the device is faster with it"}
+    )
+    gradient_checkpointing: bool = field(
+        default=False, metadata={"help": "compute activations again in the backward pass instead of keeping them"}
+    )
+    freeze: str = field(
+        default="", metadata={"help": "what not to train: vision, text, both, or layers:n (the lowest n of each tower)"}
+    )
+    layer_decay: float = field(
+        default=1.0, metadata={"help": "learning rate of a layer as a multiple of the one above it, 0 to 1"}
+    )
+    deepspeed_config: str = field(default="", metadata={"help": "DeepSpeed's JSON file; '' trains without DeepSpeed"})
+    keep_checkpoints: int = field(default=1, metadata={"help": "resume points that are kept, the newest"})
+    max_bad_steps: int = field(
+        default=5, metadata={"help": "steps in a row whose loss or gradient is no number before training stops"}
+    )
+    wandb_project: str = field(default="", metadata={"help": "Weights & Biases project to log to; '' does not"})
+
     feature_separator: FeatureSeparator = field(
         default="comma", metadata={"help": "between the numbers of a predicted embedding; EasyNLP's clip app: 'tab'"}
     )
@@ -93,6 +132,12 @@ class AppConfig:
             "cva_weight": self.cva_weight == -1.0 or 0.0 <= self.cva_weight <= 1.0,
             "cva_weight_max": 0.0 <= self.cva_weight_max <= 1.0,
             "cva_prototypes": self.cva_prototypes >= 1,
+            "contrastive_batch_size": self.contrastive_batch_size >= 0,
+            "loss_chunk": self.loss_chunk >= 0,
+            "group_ratio": 0.0 <= self.group_ratio <= 1.0,
+            "layer_decay": 0.0 < self.layer_decay <= 1.0,
+            "keep_checkpoints": self.keep_checkpoints >= 1,
+            "max_bad_steps": self.max_bad_steps >= 1,
         }
         for name, ok in checks.items():
             if not ok:

@@ -30,7 +30,7 @@ GENDERS = {
 COMPOUND_SECONDS = word_set(
     """
     blend brim check collar cup cut dot edge fit frame handle heel hem hood knit lapel leg neck pocket print rim
-    rise shade shoulder sleeve sole strap stripe style tip toe waist wash zip
+    rise shade shoulder sleeve sole strap stripe style tip toe waist wash zip motif
     """
 )
 
@@ -47,9 +47,9 @@ STUFF_KEYS = word_set("composition content fabric feature material shell-fabric 
 NEEDS_MODIFIER = word_set(
     """
     badge ball band blend bottom case detail detailing elastication end fabric fastener fastening fit fly front
-    front-placket gather groove gusset hem hemline insert insole leg lining loop lug midsole neck neckline
+    front-placket gather groove gusset hem hemline  insole leg lining loop lug midsole neck neckline
     one-piece opening overlay pad panel patch pattern piece print rise seam set shaft slot stitch stitching style
-    tab tag tape textile thread tip toe tongue trim tuck two-piece upper waist weave window wing work yarn yoke
+    tab tag tape textile thread tip toe tongue trim tuck two-piece upper waist weave  wing work yarn yoke
     """
 )
 
@@ -84,7 +84,7 @@ STOP_NOUNS = word_set(
     """
     ability abrasion absorption accent action activity adapt addition air allure amount appeal approx arch area
     arm assortment atmosphere attention attitude attraction baby back backfoot bacteria bargain base beauty bit
-    body bonus bottom-half box brand branding breathability breeze business bust calf capacity care cash category
+    body bonus bottom-half box brand branding breathability breeze business bust  capacity care cash category
     cater centre century character charge chest choice circulation class classic clean climate closet closure
     cloth cm cms collection colour combination combo comfort company composition compostion compression concept
     condition confidence construction content contour control convenience counter country coverage craftsmanship
@@ -110,7 +110,7 @@ STOP_NOUNS = word_set(
     thickness thigh thing time tone total touch town traction tradition transition travel treatment trend tribute
     trip tummy twist type unit unknown upto usage use user uv value variety ventilation versatility version vibe
     victor victory view visibility volume walk wall wardrobe warmth warranty wash water way wear wearability
-    wearer weather week weekend weight while width wind winter woman women work workout world year youth zing
+    wearer weather week weekend weight while width wind winter woman women work workout world year youth zing crotch stock fade fading
     """
 )
 
@@ -127,12 +127,12 @@ STOP_MODIFIERS = word_set(
     flexible four four-button freesize fresh front fun functional funky generous gentle genuine glamorous good
     good-quality gorgeous great grippy half-lined handmade handy happy hard-wearing heavy high-abrasion
     high-quality hip iconic ideal immense important impressive improved included inner inside inspired integral
-    integrated interesting internal intricate irresistible key last latest left less logo-branded lovely luxurious
+    integrated interesting internal intricate irresistible  last latest left less logo-branded lovely luxurious
     made made-up main many match matching minimal minimalist mix modern modified moisture-wicking more most much
     multiple must must-have natural neat new next nice normal old one only optimal optimum organic original other
     outer outer-shell outside outstanding overall own part-lined partial particular partly perfect personal placed
     playful plus popular practical preferred premium pretty protected pure quick quick-dry quintessential quirky
-    real rear recycled refined regular relaxed reliable resistant rich right right-hand roomy rugged same second
+    real rear recycled refined regular  reliable resistant rich right right-hand roomy rugged same second
     secure separate several sexy side signature simple single smart smooth snug soft soft-touch some sophisticated
     special stable stain-resistant standard stretchy stunning sturdy styled stylish subtle such super superb
     superior supersoft supple supportive sustainable sweet thoughtful three three-pack timeless tiny total tough

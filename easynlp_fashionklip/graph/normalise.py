@@ -24,6 +24,7 @@ _BROKEN_ENTITY = re.compile(r"&\s?(?:rsquo|lsquo|quot|nbsp|amp|ldquo|rdquo|ndash
 _TYPOGRAPHY = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": " - ", "\u2014": " - ", "\u2011": "-"}
     | {"\u00a0": " "}
+    | dict(zip(map(ord, "àâäçèéêëîïñôöûüÀÂÄÇÈÉÊËÎÏÑÔÖÛÜ"), "aaaceeeeiinoouuAAACEEEEIINOOUU", strict=True))
 )
 _SEGMENT = re.compile(r"(?<=[.!?;])\s+|\s*[\n\r\t•·|;]+\s*|\s+-\s+")
 _KEY = re.compile(r"([A-Za-z][A-Za-z ]{1,24}?)\s*(?::|-(?=\s))\s*(.*)", re.S)
@@ -46,7 +47,6 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"t[- ]?shirt|tee[- ]?shirt|tee", "t-shirt"),
         (r"v[- ]?neck(?:ed|line)?", "v-neck"),
         (r"center", "centre"),
-        (r"boucl[eé]", "boucle"),
         (r"multi-?colou?r", "multicolour"),
         (r"off ?white", "off-white"),
         (r"3/4(?:ths?)?", "3/4"),
@@ -55,7 +55,6 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"a line (?=skirt|dress|kurta|kurti|coat|tunic|top|gown)", "a-line "),
         (r"detailing", "detail"),
         (r"sling-back(s?)", r"slingback\1"),
-        (r"cr[eê]pe", "crepe"),
         (r"three quarter (?=sleeve)", "three-quarter "),
         (r"multi-?colou?red", "multicoloured"),
         (r"(\w+)colored", r"\1coloured"),
@@ -134,7 +133,8 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"check(?:er)?ed|chequered|checks", "checked"),
         (r"sequinned|sequins", "sequined"),
         (r"jewelry", "jewellery"),
-        (r"appliqu[eé](?:d|s)?", "applique"),
+        (r"applique(?:d|s)?", "applique"),
+        (r"(jewel|panel|tassel|bevel|label)ed", r"\1led"),
     )
 )
 _REWRITING = RewritingRules(_SPELLINGS)
@@ -200,9 +200,19 @@ def read_segment(raw: str) -> str:
     """A segment of `raw_segments` in normal spelling; '' if it does not speak of looks."""
     if not _is_about_looks(raw):
         return ""
-    if _READER.search(raw) and not is_title_case(raw.split()):
-        raw = ", ".join(clause for clause in _CLAUSE.split(raw) if not _READER.search(clause))
+    if not is_title_case(raw.split()):
+        raw = _without_talk(raw)
     return unify_spelling(raw)
+
+
+def _without_talk(raw: str) -> str:
+    """A sentence up to the clause that begins to advise, without the clauses that speak to the reader."""
+    advice = _ADVICE.search(raw)
+    if advice is None and not _READER.search(raw):
+        return raw
+    if advice is not None:
+        raw = raw[: max((mark.start() for mark in _CLAUSE.finditer(raw, 0, advice.start())), default=0)]
+    return ", ".join(clause for clause in _CLAUSE.split(raw) if not _READER.search(clause))
 
 
 def _read_key(piece: str) -> list[str]:
@@ -219,12 +229,24 @@ def _read_key(piece: str) -> list[str]:
         return []
     first, comma, rest = value.rstrip(" .").partition(",")
     words = tokenise(unify_spelling(first))
-    names_noun = bool(words) and head_form(words[-1]).endswith(noun)  # "Neck: Round Neck", "Neck: V-neck"
+    last = head_form(words[-1]) if words else ""
+    # "Neck: Round Neck", "Neck: V-neck", "Neck: Mandarin Collar"
+    names_noun = bool(words) and (last.endswith(noun) or (noun, last) in _SAME_PLACE)
     if noun in lexicon.STUFF_KEYS and _KEY.fullmatch(value):
         return _read_key(value)  # "Composition: Shell: cotton"
+    stuffs = _stuffs(value)
+    if noun in lexicon.PARTS and stuffs and "," in value:
+        return [" ".join([*stuffs, noun])]  # "Shell: 60% acrylic, 40% wool"
     if noun not in lexicon.PARTS | lexicon.NEEDS_MODIFIER or noun in lexicon.STUFF_KEYS or len(words) > 4 or names_noun:
         return _LATER_KEY.split(value) if noun in lexicon.STUFF_KEYS or names_noun else [key, *_LATER_KEY.split(value)]
     return [f"{first.lower().strip(' .')} {noun}{rest if rest.lstrip().startswith('with') else comma + rest}"]
+
+
+def _stuffs(value: str) -> list[str]:
+    """The stuffs that a value lists; none where it says anything else."""
+    parts = [part.split()[-1:] for part in value.lower().rstrip(" .").split(",")]
+    words = [word for part in parts for word in part]
+    return list(dict.fromkeys(words)) if all(word in lexicon.MATERIALS for word in words) else []
 
 
 def _key_noun(words: Sequence[str]) -> str:
@@ -233,13 +255,12 @@ def _key_noun(words: Sequence[str]) -> str:
     return before[-1] if before and last in _KEY_SUFFIXES and before[-1] in lexicon.PARTS else last
 
 
-_KEY_SUFFIXES = ("material", "fabric", "type", "shape", "style", "detail")
+_SAME_PLACE = (("neck", "collar"), ("neckline", "collar"), ("collar", "neck"))
+_KEY_SUFFIXES = ("material", "fabric", "type", "shape", "style", "detail", "length")
 
 
 def _is_about_looks(segment: str) -> bool:
-    if not _HAS_WORD.search(segment) or _CARE.search(segment):
-        return False
-    return is_title_case(segment.split()) or not _ADVICE.search(segment)
+    return bool(_HAS_WORD.search(segment)) and not _CARE.search(segment)
 
 
 def is_title_case(words: Sequence[str]) -> bool:
@@ -273,7 +294,9 @@ def _split_compounds(words: list[str]) -> list[str]:
     for word, following in zip(words, [*words[1:], "."], strict=True):
         first, hyphen, last = word.rpartition("-")
         lower = word.lower()
-        if not hyphen or "-" in first or len(first) < 3 or not _is_open_compound(lower, last.lower()):
+        if first.lower() in lexicon.MATERIALS and last.lower() in lexicon.MATERIALS:
+            result += [first, last]  # "a wool-cashmere coat" is of both
+        elif not hyphen or "-" in first or len(first) < 3 or not _is_open_compound(lower, last.lower()):
             result.append(word)
         elif following.isalpha() and following.lower() not in _ENDS:
             result.append(f"{first}_{last}")

@@ -43,15 +43,21 @@ def noun_phrases(words: Sequence[Word], flat: bool = False) -> list[NounPhrase]:
     preposition = suspended = slash = -1
     place = -1
     resumed = False
+    fronted: list[Modifier] = []
     for start, stop, closing in _runs(words, flat):
         phrase = _phrase(words, start, stop, flat, preposition >= 0)
         named = phrase is not None and stop - start > 1
         if preposition >= 0 and not (resumed and not named):  # "ribbing around the neckline, cuffs and hem"
-            _attach(phrases, phrase, words, preposition, (start, stop))
+            attached = _attach(phrases, phrase, words, preposition, (start, stop))
+            if attached is not None and words[0].lower in lexicon.MADE_WORDS:
+                fronted.append(attached)  # "crafted from calfskin, this bag ..."
         if phrase is not None:
             if phrases and slash == start - 1 and not phrase.modifiers and phrase.is_garment:
                 phrase.modifiers = phrases[-1].modifiers  # "black leggings/tights" are one thing with two names
             phrase.is_object = preposition >= 0 or suspended >= 0
+            if fronted and phrase.head in lexicon.GARMENTS:
+                phrase.attachments, phrase.is_object = fronted, False
+                fronted, preposition = [], -1
             if not _is_colour_of(words, preposition, phrase):
                 phrases.append(phrase)
         slash = stop if closing.lower == "/" else -1
@@ -154,9 +160,12 @@ def _phrase(words: Sequence[Word], start: int, stop: int, flat: bool, attached: 
     return NounPhrase(form, words[head].lower, head, modifiers)
 
 
+_NO_DEEDS = lexicon.PATTERNS | lexicon.FIT_WORDS
+
+
 def _is_predicate(lower: str) -> bool:
     """Whether a word after the noun says what was done, not what it is like: `knitted in wool`, `trimmed with lace`."""
-    return (lower.endswith("ed") and lower not in lexicon.PATTERNS) or lower in lexicon.MADE_WORDS
+    return (lower.endswith("ed") and lower not in _NO_DEEDS) or lower in lexicon.MADE_WORDS
 
 
 def _split_phrase(words: Sequence[Word], start: int, stop: int) -> NounPhrase | None:
@@ -182,8 +191,8 @@ def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool, att
     if any(words[i].lower in _CLOSERS for i in range(last + 1, stop)):
         return -1  # "tonal lace-up closure"
     if words[last].role is Role.NOUN:
-        is_colour = words[last].lower in _STUFFS
-        return garments[-1] if flat and garments and is_colour else last
+        describes = words[last].lower in _STUFFS or words[last].lower == "fit"  # "Cargo Pants Relaxed Fit"
+        return garments[-1] if flat and garments and describes else last
     form = head_form(words[last].text)
     described = any(lexicon.is_listed(words[i].lower) for i in range(start, last))
     if ((words[last].is_root and described) or (attached and len(form) > 3)) and form not in lexicon.STOP_NOUNS:
@@ -196,17 +205,20 @@ def _head_position(words: Sequence[Word], start: int, stop: int, flat: bool, att
 
 def _attach(
     phrases: list[NounPhrase], phrase: NounPhrase | None, words: Sequence[Word], preposition: int, run: tuple[int, int]
-) -> None:
-    """Attach what follows a preposition to the phrase it speaks of."""
+) -> Modifier | None:
+    """Attach what follows a preposition to the phrase it speaks of; return what speaks of none before it."""
     kind = "with" if words[preposition].lower in lexicon.WITH_WORDS else "in"
     attached = _attachment(kind, phrase, words, run)
-    governor = _governor(phrases, words, preposition, kind) if attached else None
-    if attached is None or governor is None or len(governor.attachments) >= MAX_ATTACHMENTS:
-        return
+    if attached is None:
+        return None
+    governor = _governor(phrases, words, preposition, kind)
+    if governor is None or len(governor.attachments) >= MAX_ATTACHMENTS:
+        return attached if governor is None else None
     if governor.head not in attached.form.split() and all(
         attached.form != other.form for other in governor.attachments
     ):
         governor.attachments.append(attached)
+    return None
 
 
 def _attachment(kind: str, phrase: NounPhrase | None, words: Sequence[Word], run: tuple[int, int]) -> Modifier | None:

@@ -56,7 +56,7 @@ PARTS = word_set(
     applique arm-band armhole backstrap badge bail ball band bead beading bezel bib binding bodice boning border
     bow bow-tie braid bridge brim broguing buckle butterfly button buttonhole cable-knit cabochon cap-toe
     carabiner case casing chain charm check cheekpiece clasp cleat collar collar-stand compartment cord cord-lock
-    cord-stopper crease crest crotch crown crystal cuff cup cut-out cutout dart detail detailing dial divider dori
+    cord-stopper crease crest  crown crystal cuff cup cut-out cutout dart detail detailing dial divider dori
     draw-cord drawcord drawstring drop dropped-crotch ear earflap edge edging elastic elastication embellishment
     embroidery end epaulet epaulette eyelet eyestay facet fastener fastening feather filling fit flap flounce
     flower fly footbed foxing frame frill fringe frogging front-placket gather gathering gem gemstone godet gore
@@ -220,6 +220,6 @@ SHAPES = word_set(
     wayfarer wedding wedge wedge-heel welt welted western wet-look whole-cut wholecut wide wide-brim wide-brimmed
     wide-cut wide-fit wide-leg wide-strap windproof wing wingtip winter wireless workout workwear woven wrap
     wrap-around wrap-front wrap-over wrap-style wraparound wrapover wrist yoga yoke zip zip-front zip-off
-    zip-through zip-top zip-up zipped zippered
+    zip-through zip-top zip-up zipped zippered relaxed haul calf
     """
 )

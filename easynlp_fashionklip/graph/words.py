@@ -156,7 +156,16 @@ def parsed_words(doc: Doc) -> list[Word]:
         role = _parsed_role(text, tags[i], parts[i], previous, i == 0)
         words.append(Word(text, role, governors[i], verbless and governors[i] == i))
         previous = text.lower() if text.lower() in lexicon.MADE_WORDS else ""  # others change no role
-    return _inner_places(_made_of(_mistagged(words, tags)))
+    return _inner_places(_made_of(_mistagged(_without_makers(words), tags)))
+
+
+def _without_makers(words: list[Word]) -> list[Word]:
+    """`Maison Belrive's overcoat`: the words up to a name's possessive say who made it."""
+    for i, word in enumerate(words[:4]):
+        named = word.text[0].isupper() and word.lower.endswith("'s") and word.lower not in lexicon.GENDERS
+        if named and not any(lexicon.is_listed(other.lower) for other in words[:i]):
+            return [*(Word(other.text, Role.SKIPPED, other.governor) for other in words[: i + 1]), *words[i + 1 :]]
+    return words
 
 
 def _made_of(words: list[Word]) -> list[Word]:

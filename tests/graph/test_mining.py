@@ -128,6 +128,26 @@ def test_titles_with_trailing_colours_and_slashes() -> None:
     assert {"black leggings", "tights"} <= _titled("Black leggings/tights")
 
 
+def test_a_fit_after_the_garment_of_a_title_describes_it() -> None:
+    """The last noun of `Cargo Pants Relaxed Fit` is not what is sold."""
+    found = _titled("Dockhand Men's Cargo Pants Relaxed Fit")
+    assert {"pants", "cargo pants", "relaxed fit pants"} <= found
+    assert "relaxed fit" not in found
+
+
+def test_makers_do_not_modify(nlp: Language) -> None:
+    """What stands before a name's possessive is no modifier."""
+    phrases = mine(["Maison Belrive's tailored overcoat has horn buttons."], nlp).phrases
+    assert "tailored overcoat" in phrases
+    assert not any("maison" in phrase or "belrive" in phrase for phrase in phrases)
+
+
+def test_what_a_thing_is_made_of_may_come_first(nlp: Language) -> None:
+    """`Crafted from calfskin, this bag ...` is a bag in calfskin."""
+    phrases = mine(["Crafted from supple calfskin, this structured bag is finished with gold hardware."], nlp).phrases
+    assert {"calfskin", "bag in calfskin", "structured bag"} <= set(phrases)
+
+
 def test_at_most_four_modifiers_and_six_words() -> None:
     """The farthest modifiers go, longer phrases are not written."""
     found = _titled("Short Striped Black Cotton Denim Quilted Long Sleeve Dress with Round Collar")

@@ -76,3 +76,27 @@ def test_tokens_keep_hyphens_and_split_slashes() -> None:
     """`3/4` is a number, `leggings/tights` two words."""
     assert tokenise("leggings/tights, 3/4 v-neck") == ["leggings", "/", "tights", ",", "3/4", "v-neck"]
     assert tokenise("a b/") == ["a", "b", "/"]
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("A hoodie with a hood, so you can wear it anywhere.", ["A hoodie with a hood"]),
+        ("Wear it with jeans, a belt and boots.", []),
+        ("Shell: 60% Acrylic, 40% Wool", ["acrylic wool shell"]),
+        ("Lining: 80% polyester, 20% recycled polyester", ["polyester lining"]),
+        ("Sleeve Length: Long Sleeves", ["Long Sleeves"]),
+        ("Neck: Mandarin Collar", ["Mandarin Collar"]),
+        ("Frame: Full Rim", ["full rim frame"]),
+        ("Piqué top in bouclé", ["Pique top in boucle"]),
+        ("Jeweled sandals, paneled skirt", ["Jewelled sandals, panelled skirt"]),
+    ],
+)
+def test_what_is_left_of_a_text(text: str, segments: list[str]) -> None:
+    """Advice ends a sentence, lists of stuffs describe their part, keys repeat their value, spelling is one."""
+    assert split_segments(text) == segments
+
+
+def test_a_coat_of_two_stuffs() -> None:
+    """A hyphen between stuffs joins two modifiers, not one."""
+    assert tokenise("wool-cashmere coat") == ["wool", "cashmere", "coat"]

@@ -110,7 +110,8 @@ STOP_NOUNS = word_set(
     thickness thigh thing time tone total touch town traction tradition transition travel treatment trend tribute
     trip tummy twist type unit unknown upto usage use user uv value variety ventilation versatility version vibe
     victor victory view visibility volume walk wall wardrobe warmth warranty wash water way wear wearability
-    wearer weather week weekend weight while width wind winter woman women work workout world year youth zing crotch stock fade fading
+    wearer weather week weekend weight while width wind winter woman women work workout world year youth zing
+    crotch stock fade fading
     """
 )
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 # Heads that say nothing to the eye alone: phrases only with a modifier.
 NEEDING_MODIFIER = """
 badge ball band blend bottom case detail elastication fabric fastener fastening fit fly front gather gusset hem hemline
-insole leg lining loop neck neckline one-piece opening overlay pad panel patch pattern piece print rise seam set shaft stitch
-stitching style tab textile thread tip toe tongue trim tuck two-piece upper waist weave yarn yoke
+insole leg lining loop neck neckline one-piece opening overlay pad panel patch pattern piece print rise seam set shaft
+stitch stitching style tab textile thread tip toe tongue trim tuck two-piece upper waist weave yarn yoke
 """
 NO_HEADS = """
 design look feel quality comfort collection item product colour shade finish length size side body closure silhouette

@@ -105,7 +105,8 @@ class AppConfig:
         },
     )
     layer_decay: float = field(
-        default=1.0, metadata={"help": "learning rate of a layer as a multiple, above 0 and at most 1, of that above it"}
+        default=1.0,
+        metadata={"help": "learning rate of a layer as a multiple, above 0 and at most 1, of that above it"},
     )
     deepspeed_config: str = field(default="", metadata={"help": "DeepSpeed's JSON file; '' trains without DeepSpeed"})
     keep_checkpoints: int = field(default=1, metadata={"help": "resume points that are kept, the newest"})

@@ -128,11 +128,19 @@ def prepare_graph(
     task.attach(knowledge)
     release_freed_memory()
     if encode:
-        told = "encoding pictures for prototypes"
-        encode_images_to(task.bank.update, task.model, table, workers=config.data_workers, description=told)
+        _fill_bank(task, table, config)
         knowledge.measure_coherence(task.bank)
         task.refresh_prototypes()
         save_graph(task, table, config, checkpoint_dir)
+
+
+def _fill_bank(task: FashionKLIPTask, table: PairTable, config: AppConfig) -> None:
+    """Embed all pictures, those that a frozen tower has seen without opening them."""
+    if task.pictures.complete:
+        task.pictures.fill(task.bank)
+        return
+    told = "encoding pictures for prototypes"
+    encode_images_to(task.bank.update, task.model, table, workers=config.data_workers, description=told)
 
 
 def save_graph(task: FashionKLIPTask, table: PairTable, config: AppConfig, checkpoint_dir: str) -> None:

@@ -93,6 +93,7 @@ def encode_images_to(
     model: DualEncoder,
     table: PairTable,
     *,
+    encode: Callable[[Tensor], Tensor] | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int = -1,
     description: str = "encoding pictures",
@@ -107,6 +108,7 @@ def encode_images_to(
             particular order, until every row has come once.
         model: the encoder, on its device.
         table: pairs with a picture column.
+        encode: what is computed of pixel values (n x 3 x H x W); None takes the unit vectors.
         batch_size: pictures at a time on each process.
         workers: processes that decode, -1 to choose by cores.
         description: what the bar says.
@@ -124,14 +126,14 @@ def encode_images_to(
     with evaluating(model), tqdm(total=len(table), desc=description, unit="picture", disable=hidden) as bar:
         for _ in range(max(map(len, samplers))):  # shares may differ by one row, and so by a batch
             batch = next(batches, None)
-            for part in distributed.gather_objects(None if batch is None else _encoded(model, batch)):
+            for part in distributed.gather_objects(None if batch is None else _encoded(encode, model, batch)):
                 if part is not None:
                     store(*part)
                     bar.update(len(part[0]))
 
 
-def _encoded(model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
-    embeds = model.encode_image(batch["pixel_values"].to(model_device(model), non_blocking=True))
+def _encoded(encode: Callable[[Tensor], Tensor] | None, model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    embeds = (encode or model.encode_image)(batch["pixel_values"].to(model_device(model), non_blocking=True))
     return batch["rows"], embeds.float().cpu()
 
 

@@ -19,7 +19,7 @@ from easynlp_fashionklip.losses import (
 )
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
-from easynlp_fashionklip.training.frozen_text import FrozenTextCache
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
 
 MAX_SCALE = 100.0
@@ -42,8 +42,9 @@ class FashionKLIPTask(nn.Module):
         self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes)
         self.knowledge: ConceptKnowledge | None = None
         self.bank = EmbeddingBank(num_rows if config.cva else 0, model.embed_dim)
+        self.pictures = FrozenPictures(model, num_rows)
         self._caption_cache = self._cache(num_rows)
-        self._concept_cache: FrozenTextCache | None = None
+        self._concept_cache: FrozenTowerCache | None = None
         self._concept_tokens: dict[str, Tensor] = {}
 
     def attach(self, knowledge: ConceptKnowledge) -> None:
@@ -52,10 +53,10 @@ class FashionKLIPTask(nn.Module):
         self._concept_tokens = self.model.processor.tokenize(knowledge.prompts())
         self._concept_cache = self._cache(knowledge.num_concepts)
 
-    def _cache(self, num_keys: int) -> FrozenTextCache | None:
-        return FrozenTextCache(num_keys) if self.model.text_tower_frozen else None
+    def _cache(self, num_keys: int) -> FrozenTowerCache | None:
+        return FrozenTowerCache(num_keys) if self.model.text_tower_frozen else None
 
-    def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTextCache | None) -> Tensor:
+    def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTowerCache | None) -> Tensor:
         """Unit vectors of tokenised texts; a frozen tower's outputs come from the cache when it has them."""
         device = self.model.logit_scale.device
         if cache is None:
@@ -95,8 +96,8 @@ class FashionKLIPTask(nn.Module):
         """Encode.
 
         Args:
-            batch: of `PairCollator`: `pixel_values` B x 3 x H x W, `input_ids` and `attention_mask` B x L, `rows`,
-                `product_keys` and `text_keys` B.
+            batch: of `PairCollator`: `pixel_values` B x 3 x H x W (absent where `pictures` has them), `input_ids` and
+                `attention_mask` B x L, `rows`, `product_keys` and `text_keys` B.
 
         Returns:
             `image_embeds`, `text_embeds` (B x d), and with a graph `concept_embeds` (this process's share of the U
@@ -104,7 +105,7 @@ class FashionKLIPTask(nn.Module):
         """
         device = self.model.logit_scale.device
         outputs: Batch = {
-            "image_embeds": self.model.encode_image(batch["pixel_values"].to(device, non_blocking=True)),
+            "image_embeds": self.pictures.encode(batch),
             "text_embeds": self._encode_text(batch, batch["rows"], self._caption_cache),
             "product_keys": distributed.gather(batch["product_keys"].to(device)),
             "text_keys": distributed.gather(batch["text_keys"].to(device)),

@@ -36,8 +36,8 @@ def test_two_bytes_a_number() -> None:
 
 def test_a_bank_beyond_its_budget_lives_in_a_file_and_answers_the_same() -> None:
     small, large = EmbeddingBank(50, 8), EmbeddingBank(50, 8, budget=100)
-    assert small._map is None
-    assert large._map is not None
+    assert not small._store.in_file
+    assert large._store.in_file
     rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
     changed = torch.tensor([3, 49, 0])
     for bank in (small, large):
@@ -54,7 +54,7 @@ def test_without_room_for_a_file_it_stays_in_memory(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     bank = EmbeddingBank(50, 8, budget=100)
-    assert bank._map is None
+    assert not bank._store.in_file
     assert bank.embeds.shape == (50, 8)
 
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from easynlp_fashionklip.data.pairs import PairTable
-from easynlp_fashionklip.inference.encode import encode_images_to
+from easynlp_fashionklip.inference.encode import (
+    TableEmbeddings,
+    encode_images,
+    encode_images_to,
+    encode_texts,
+    evaluating,
+    model_device,
+)
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
 
+ROWS_AT_ONCE = 4096
 logger = logging.getLogger(__name__)
 
 
@@ -22,10 +35,14 @@ def tell_what_trains(model: DualEncoder) -> None:
         1: f"the {frozen[0] if frozen else ''} tower is frozen",
         2: "both towers are frozen: only the heads and the temperature train",
     }[len(frozen)]
+    if model.image_tower_frozen:
+        logger.info("each picture is encoded once, as it is: a frozen image tower trains without augmentation")
     logger.info("%s; %s of %s parameters train", what, f"{trains:,}", f"{total:,}")
 
 
-def keep_frozen_pictures(pictures: FrozenPictures, table: PairTable, workers: int = -1) -> None:
+def keep_frozen_pictures(
+    pictures: FrozenPictures, table: PairTable, workers: int = -1, description: str = "encoding pictures once"
+) -> None:
     """Encode each picture of a table with its frozen tower once, on all processes together, and keep the outputs.
 
     Nothing is done where the tower trains. Without room for all outputs, training goes on opening the pictures.
@@ -34,19 +51,76 @@ def keep_frozen_pictures(pictures: FrozenPictures, table: PairTable, workers: in
         pictures: of the table's length; complete afterwards unless there is no room.
         table: pairs with a picture column.
         workers: processes that decode, -1 to choose by cores.
+        description: what the bar says.
 
     Raises:
         InputError: a picture cannot be read.
     """
     if not pictures.wanted or pictures.complete:
         return
-    model = pictures.model
-    logger.info("the image tower is frozen: each picture is encoded once, as it is, without augmentation")
-    told = "encoding pictures once"
-    encode_images_to(pictures.store, model, table, encode=model.image_tower_output, workers=workers, description=told)
+    encode_images_to(
+        pictures.store,
+        pictures.model,
+        table,
+        encode=pictures.model.image_tower_output,
+        workers=workers,
+        description=description,
+    )
     if not pictures.complete:
         logger.warning(
             "no room in memory or in the folder for temporary files to keep what the frozen image tower made of %d "
             "pictures: they are encoded in every epoch; set TMPDIR to a folder with more room",
             len(table),
         )
+
+
+class TableEncoder:
+    """Embeds one table again and again while a model trains; what its frozen towers make of it is computed once."""
+
+    def __init__(self, model: DualEncoder, table: PairTable, *, batch_size: int, workers: int) -> None:
+        self.model = model
+        self.table = table
+        self.batch_size = batch_size
+        self.workers = workers
+        self._pictures = FrozenPictures(model, len(table))
+        self._texts = FrozenTowerCache(len(table)) if model.text_tower_frozen else None
+
+    def embeds(self, description: str) -> TableEmbeddings:
+        """Both columns under the model as it is; every process must call it. `description` is what the bar says.
+
+        Raises:
+            InputError: a picture cannot be read.
+        """
+        keep_frozen_pictures(self._pictures, self.table, self.workers, description)
+        if self._pictures.wanted and not self._pictures.complete:
+            self._pictures = FrozenPictures(self.model, 0)  # no room: do not try again
+        return TableEmbeddings(self._images(description), self._text_embeds())
+
+    def _images(self, description: str) -> np.ndarray:
+        if self._pictures.complete:
+            return self._by_blocks(self._pictures.embeds)
+        return encode_images(
+            self.model, self.table, batch_size=self.batch_size, workers=self.workers, description=description
+        )
+
+    def _text_embeds(self) -> np.ndarray:
+        if self._texts is None:
+            return encode_texts(self.model, list(self.table.texts()), batch_size=self.batch_size)
+        cache = self._texts
+
+        def embed(rows: Tensor) -> Tensor:
+            outputs = cache.get(rows, lambda positions: self._text_outputs(rows[positions]))
+            return self.model.project_text(outputs.to(model_device(self.model)))
+
+        return self._by_blocks(embed)
+
+    def _text_outputs(self, rows: Tensor) -> Tensor:
+        texts = [self.table.text_of(self.table.cells(row)) for row in rows.tolist()]
+        encode = self.model.text_tower_output
+        return torch.from_numpy(encode_texts(self.model, texts, encode=encode, batch_size=self.batch_size))
+
+    def _by_blocks(self, embed: Callable[[Tensor], Tensor]) -> np.ndarray:
+        """`embed` (rows to unit vectors) of all rows: float32 (N, d)."""
+        with evaluating(self.model):
+            parts = [embed(rows).float().cpu() for rows in torch.arange(len(self.table)).split(ROWS_AT_ONCE)]
+        return torch.cat(parts).numpy()

@@ -47,12 +47,20 @@ def model_device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def encode_texts(model: DualEncoder, texts: Sequence[str], *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def encode_texts(
+    model: DualEncoder,
+    texts: Sequence[str],
+    *,
+    encode: Callable[[Tensor, Tensor], Tensor] | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> np.ndarray:
     """Embed texts: float32 (N, d) of unit vectors, in the order given.
 
     Texts are batched by length, so that short ones do not pay for the padding of long ones, and each distinct text
-    is encoded once.
+    is encoded once. `encode` says what is computed of token ids and mask (n x L), such as the tower's outputs; None
+    takes the unit vectors.
     """
+    encode = encode or model.encode_text
     distinct = list(dict.fromkeys(texts))
     order = sorted(range(len(distinct)), key=lambda i: (len(distinct[i]), distinct[i]))
     embeds = np.zeros((len(distinct), model.embed_dim), np.float32)
@@ -61,8 +69,10 @@ def encode_texts(model: DualEncoder, texts: Sequence[str], *, batch_size: int = 
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             tokens = model.processor.tokenize([distinct[i] for i in chosen])
-            encoded = model.encode_text(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
-            embeds[chosen] = encoded.float().cpu().numpy()
+            encoded = encode(tokens["input_ids"].to(device), tokens["attention_mask"].to(device)).float()
+            if embeds.shape[1] != encoded.shape[1]:
+                embeds = np.zeros((len(distinct), encoded.shape[1]), np.float32)
+            embeds[chosen] = encoded.cpu().numpy()
     place = {text: i for i, text in enumerate(distinct)}
     return embeds[[place[text] for text in texts]]
 

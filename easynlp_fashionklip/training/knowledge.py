@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from easynlp_fashionklip import distributed
 from easynlp_fashionklip.config import Scope
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import is_visual, mentioning_images
@@ -72,6 +73,7 @@ class ConceptKnowledge:
         self._picture_keys = picture_keys
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)
         self.selected: PrototypeTable | None = None
+        self.refreshed_at: float | None = None  # on `time.perf_counter`
         self._prompts_then: Tensor | None = None  # C x d, as each concept was last ranked with
         self._specificity = np.array([concept.depth for concept in graph.concepts], dtype=np.int64)
         self._leave_out_the_incoherent()
@@ -84,6 +86,12 @@ class ConceptKnowledge:
             texts = rows_of(self._offsets)[kept]
             self._concepts = self._concepts[kept]
             self._offsets = offsets_of(np.bincount(texts, minlength=len(self._offsets) - 1))
+
+    @property
+    def occurs(self) -> np.ndarray:
+        """(C,) bool: concepts that training uses and that a text mentions, itself or through a descendant."""
+        found: np.ndarray = (np.diff(self._candidates[0]) > 0) & self._visual
+        return found
 
     def measure_coherence(self, bank: EmbeddingBank) -> None:
         """Find out which concepts pictures show, and use `min_coherence` from now on; see `graph.coherence`.
@@ -153,24 +161,36 @@ class ConceptKnowledge:
         self.prototype_rows, self.selected = rows, table
 
     def refresh(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> int:
-        """Choose prototypes anew: every concept's, or with a `refresh_tolerance` those of concepts that have moved.
+        """Choose prototypes anew: of every concept that occurs, or with a `refresh_tolerance` of those that have moved.
 
-        With a tolerance of 0 the outcome is that of choosing all.
+        With a tolerance of 0 the outcome is that of choosing all. Each process ranks a share of the concepts; every
+        process must call it, with the same values.
 
         Args:
-            prompt_embeds: (C, d), the prompts under the current encoder.
+            prompt_embeds: (C, d), the prompts under the current encoder; those of concepts that do not occur are not
+                looked at.
             bank: the pictures under the current encoder.
 
         Returns:
             How many concepts were ranked.
         """
-        stale = np.flatnonzero(self._stale(prompt_embeds, bank) & self._visual)
-        table = self._select(prompt_embeds, bank, stale)
+        stale = np.flatnonzero(self._stale(prompt_embeds, bank) & self.occurs)
+        own = stale[self._own_share(stale)]
+        table = _joined(distributed.gather_objects(self._select(prompt_embeds, bank, own)))
         bank.release()
         if self.selected is not None:
             table = _merged(self.selected, table, stale, self.num_concepts)
         self._adopt(table)
         return len(stale)
+
+    def _own_share(self, concepts: np.ndarray) -> slice:
+        """This process's contiguous share of some concepts, by the candidates that there are to compare."""
+        world, rank = distributed.world_size(), distributed.rank()
+        offsets = self._candidates[0]
+        work = np.cumsum(offsets[concepts + 1] - offsets[concepts] + self.settings.num_candidates)
+        goals = (work[-1] if len(work) else 0) * np.arange(1, world) / world
+        ends = [0, *np.searchsorted(work, goals).tolist(), len(concepts)]
+        return slice(ends[rank], ends[rank + 1])
 
     def _select(self, prompt_embeds: Tensor, bank: EmbeddingBank, concepts: np.ndarray) -> PrototypeTable:
         settings = self.settings
@@ -260,6 +280,12 @@ class ConceptKnowledge:
             order = np.argsort(-self._specificity[unique[columns]], kind="stable")[:PAPER_SLOTS]
             slots[pair, : len(order)] = torch.from_numpy(columns[order])
         return slots
+
+
+def _joined(parts: list[PrototypeTable]) -> PrototypeTable:
+    """Tables of ascending concepts, one below the other."""
+    columns = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(PrototypeTable)}
+    return PrototypeTable(**columns)
 
 
 def _merged(old: PrototypeTable, new: PrototypeTable, concepts: np.ndarray, total: int) -> PrototypeTable:

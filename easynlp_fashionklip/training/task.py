@@ -21,6 +21,7 @@ from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
 from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
+from easynlp_fashionklip.training.refresh import RefreshReport, refresh
 
 MAX_SCALE = 100.0
 Batch = dict[str, Any]
@@ -80,17 +81,16 @@ class FashionKLIPTask(nn.Module):
             ids, mask = ids[:, :length], mask[:, :length]
         return self._encode_text({"input_ids": ids, "attention_mask": mask}, concepts, self._concept_cache)
 
-    def refresh_prototypes(self, batch_size: int = 512) -> None:
-        """Re-rank all prototypes with the encoder as it is."""
+    def refresh_prototypes(self) -> RefreshReport | None:
+        """Re-rank the prototypes with the encoder as it is, on every process; None without a graph."""
         if self.knowledge is None:
-            return
+            return None
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            numbers = torch.arange(self.knowledge.num_concepts)
-            embeds = [self.encode_concepts(part).cpu() for part in numbers.split(batch_size)]
+            report = refresh(self.knowledge, self.bank, self.encode_concepts)
         self.model.train(training)
-        self.knowledge.refresh(torch.cat(embeds) if embeds else torch.zeros(0, self.model.embed_dim), self.bank)
+        return report
 
     def forward(self, batch: Batch) -> Batch:
         """Encode.

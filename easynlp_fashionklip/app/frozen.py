@@ -15,6 +15,7 @@ from easynlp_fashionklip.inference.encode import (
     encode_images,
     encode_images_to,
     encode_texts,
+    encode_texts_to,
     evaluating,
     model_device,
 )
@@ -74,6 +75,28 @@ def keep_frozen_pictures(
         )
 
 
+def keep_frozen_texts(
+    cache: FrozenTowerCache | None,
+    model: DualEncoder,
+    text_of: Callable[[int], str],
+    description: str = "encoding texts once",
+) -> None:
+    """Encode each text with its frozen tower once, on all processes together, and keep the outputs.
+
+    Done before training, in batches that do not depend on it, so that a run that was resumed sees the same numbers.
+
+    Args:
+        cache: what is to be filled; None, where the tower trains, does nothing.
+        model: the encoder.
+        text_of: the text of each key of the cache.
+        description: what the bar says.
+    """
+    if cache is None or cache.complete:
+        return
+    encode = model.text_tower_output
+    encode_texts_to(cache.store, model, cache.num_keys, text_of, encode=encode, description=description)
+
+
 class TableEncoder:
     """Embeds one table again and again while a model trains; what its frozen towers make of it is computed once."""
 
@@ -91,6 +114,7 @@ class TableEncoder:
         Raises:
             InputError: a picture cannot be read.
         """
+        keep_frozen_texts(self._texts, self.model, self.table.text, description)
         keep_frozen_pictures(self._pictures, self.table, self.workers, description)
         if self._pictures.wanted and not self._pictures.complete:
             self._pictures = FrozenPictures(self.model, 0)  # no room: do not try again
@@ -104,20 +128,10 @@ class TableEncoder:
         )
 
     def _text_embeds(self) -> np.ndarray:
-        if self._texts is None:
-            return encode_texts(self.model, list(self.table.texts()), batch_size=self.batch_size)
         cache = self._texts
-
-        def embed(rows: Tensor) -> Tensor:
-            outputs = cache.get(rows, lambda positions: self._text_outputs(rows[positions]))
-            return self.model.project_text(outputs.to(model_device(self.model)))
-
-        return self._by_blocks(embed)
-
-    def _text_outputs(self, rows: Tensor) -> Tensor:
-        texts = [self.table.text_of(self.table.cells(row)) for row in rows.tolist()]
-        encode = self.model.text_tower_output
-        return torch.from_numpy(encode_texts(self.model, texts, encode=encode, batch_size=self.batch_size))
+        if cache is None or not cache.complete:
+            return encode_texts(self.model, list(self.table.texts()), batch_size=self.batch_size)
+        return self._by_blocks(lambda rows: self.model.project_text(cache.read(rows).to(model_device(self.model))))
 
     def _by_blocks(self, embed: Callable[[Tensor], Tensor]) -> np.ndarray:
         """`embed` (rows to unit vectors) of all rows: float32 (N, d)."""

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from easynlp_fashionklip import distributed
+from easynlp_fashionklip.app.frozen import keep_frozen_texts
 from easynlp_fashionklip.app.where import EngineName, open_engine
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.pairs import PairTable, stable_key
@@ -126,6 +127,7 @@ def prepare_graph(
     keys = distributed.broadcast_object(picture_keys(table) if distributed.rank() == 0 else None)
     knowledge = ConceptKnowledge(graph, table.product_keys, settings, keys)
     task.attach(knowledge)
+    keep_frozen_texts(task.text_caches[1], task.model, knowledge.prompts().__getitem__, "encoding concepts once")
     release_freed_memory()
     if encode:
         _fill_bank(task, table, config)

@@ -77,6 +77,48 @@ def encode_texts(
     return embeds[[place[text] for text in texts]]
 
 
+def encode_texts_to(
+    store: Callable[[Tensor, Tensor], None],
+    model: DualEncoder,
+    count: int,
+    text_of: Callable[[int], str],
+    *,
+    encode: Callable[[Tensor, Tensor], Tensor] | None = None,
+    batch_size: int = BATCH_SIZE,
+    description: str = "encoding texts",
+) -> None:
+    """Embed many texts on all processes together, handing them out a batch at a time, as `encode_images_to`.
+
+    The batches, texts of alike lengths, are the same whatever the number of processes, so that each text's outcome is
+    the same bit for bit.
+
+    Args:
+        store: called on every process with numbers of texts (int64, n) and what was computed (float32, n rows).
+        model: the encoder, on its device.
+        count: how many texts.
+        text_of: text number i, 0 to count - 1.
+        encode: what is computed of token ids and mask (n x L); None takes the unit vectors.
+        batch_size: texts at a time.
+        description: what the bar says.
+    """
+    lengths = np.array([len(text_of(number)) for number in range(count)], dtype=np.int64)
+    batches = torch.from_numpy(np.argsort(lengths, kind="stable")).split(batch_size) if count else ()
+    rank, world, device = distributed.rank(), distributed.world_size(), model_device(model)
+
+    def encoded(numbers: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = model.processor.tokenize([text_of(number) for number in numbers.tolist()])
+        found = (encode or model.encode_text)(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+        return numbers, found.float().cpu()
+
+    with evaluating(model), tqdm(total=count, desc=description, unit="text", disable=True if rank else None) as bar:
+        for start in range(0, len(batches), world):
+            own = encoded(batches[start + rank]) if start + rank < len(batches) else None
+            for part in distributed.gather_objects(own):
+                if part is not None:
+                    store(*part)
+                    bar.update(len(part[0]))
+
+
 def encode_images(
     model: DualEncoder,
     table: PairTable,

@@ -40,13 +40,13 @@ class FrozenTowerCache:
         keys = keys.cpu()
         known = self.holds(keys)
         if bool(known.all()):
-            return self._read(keys)
+            return self.read(keys)
         missing = (~known).nonzero().flatten()
         computed = compute(missing).detach().float().cpu()
         result = computed.new_zeros(len(keys), computed.shape[1])
         result[missing] = computed
         if len(missing) < len(keys):
-            result[known] = self._read(keys[known])
+            result[known] = self.read(keys[known])
         self.store(keys[missing], computed)
         return result
 
@@ -77,8 +77,15 @@ class FrozenTowerCache:
                 self._known = torch.zeros(len(self._outputs.values), dtype=torch.bool)
         return self._outputs
 
-    def _read(self, keys: Tensor) -> Tensor:
-        assert self._outputs is not None
+    def read(self, keys: Tensor) -> Tensor:
+        """Tower outputs (n, h) of int64 keys (n,) that are all kept.
+
+        Raises:
+            KeyError: one is not.
+        """
+        keys = keys.cpu()
+        if self._outputs is None or not bool(self.holds(keys).all()):
+            raise KeyError(f"{int((~self.holds(keys)).sum())} of {len(keys)} keys are not kept")
         found = self._outputs.values[keys]
         self._outputs.release()
         return found
@@ -129,14 +136,10 @@ class FrozenPictures:
         """
         if self.cache is None:
             raise KeyError("no picture is kept")
-        return self.model.project_image(self.cache.get(rows, _unknown).to(self.model.logit_scale.device))
+        return self.model.project_image(self.cache.read(rows).to(self.model.logit_scale.device))
 
     def fill(self, bank: EmbeddingBank) -> None:
         """Set every row of a bank by the head as it is."""
         with torch.no_grad():
             for rows in torch.arange(len(bank.embeds)).split(_ROWS_AT_ONCE):
                 bank.update(rows, self.embeds(rows))
-
-
-def _unknown(positions: Tensor) -> Tensor:
-    raise KeyError(f"the pictures of rows at {positions.tolist()} of the batch are not kept")

@@ -57,6 +57,11 @@ class FashionKLIPTask(nn.Module):
     def _cache(self, num_keys: int) -> FrozenTowerCache | None:
         return FrozenTowerCache(num_keys) if self.model.text_tower_frozen else None
 
+    @property
+    def text_caches(self) -> tuple[FrozenTowerCache | None, FrozenTowerCache | None]:
+        """What a frozen text tower made of the texts, by row, and of the prompts, by concept."""
+        return self._caption_cache, self._concept_cache
+
     def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTowerCache | None) -> Tensor:
         """Unit vectors of tokenised texts; a frozen tower's outputs come from the cache when it has them."""
         device = self.model.logit_scale.device

@@ -90,6 +90,35 @@ def test_what_no_model_has_is_one_sentence(train: Run, tmp_path: Path, parameter
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_frozen_texts_and_concepts_are_encoded_before_training(train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once: 32 texts and their concepts, 16 texts of the other table; none while it trains."""
+    sizes: list[int] = []
+    original = DualEncoder.text_tower_output
+
+    def spy(self: DualEncoder, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        sizes.append(len(ids))
+        return original(self, ids, mask)
+
+    monkeypatch.setattr(DualEncoder, "text_tower_output", spy)
+    assert train("freeze=text").code == 0
+    assert len(sizes) == 3
+    assert sizes[0] == 32 and sizes[2] == 16
+
+
+@pytest.mark.parametrize("freeze", ["both", "text", "vision"])
+def test_a_run_that_was_resumed_ends_in_the_same_bits(train: Run, tmp_path: Path, freeze: str) -> None:
+    """What frozen towers are given does not depend on where training began."""
+    last = tmp_path / "out" / "pytorch_model_step_12.bin"
+    assert train(f"freeze={freeze}", "--save_all_checkpoints").code == 0
+    whole = torch.load(last, weights_only=True)
+    point = f"--resume_from_checkpoint={tmp_path / 'out' / 'pytorch_model_step_4'}"
+    last.unlink()
+    assert train(f"freeze={freeze} graph_dir={tmp_path / 'out' / 'graph'}", point).code == 0
+    resumed = torch.load(last, weights_only=True)
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
+
+
 def frozen(freeze: str) -> DualEncoder:
     model = load_pretrained("tiny")
     model.freeze(parse_freezing(freeze))

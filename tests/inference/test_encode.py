@@ -14,7 +14,14 @@ from easynlp_fashionklip.data.catalogue import open_catalogue
 from easynlp_fashionklip.data.images import open_image
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.inference.encode import encode_images, encode_images_to, encode_table, encode_texts, evaluating
+from easynlp_fashionklip.inference.encode import (
+    encode_images,
+    encode_images_to,
+    encode_table,
+    encode_texts,
+    encode_texts_to,
+    evaluating,
+)
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import load_pretrained
 
@@ -116,3 +123,17 @@ def test_tower_outputs_in_place_of_embeddings(model: DualEncoder, table: PairTab
     with torch.no_grad():
         embeds = model.project_image(torch.stack([found[row] for row in range(len(table))]))
     np.testing.assert_allclose(embeds.numpy(), encode_images(model, table, workers=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_texts_handed_out_a_batch_at_a_time(model: DualEncoder, batch_size: int) -> None:
+    found: dict[int, np.ndarray] = {}
+
+    def store(numbers: torch.Tensor, part: torch.Tensor) -> None:
+        found.update(zip(numbers.tolist(), part.numpy(), strict=True))
+
+    encode_texts_to(store, model, len(TEXTS), TEXTS.__getitem__, batch_size=batch_size)
+    assert sorted(found) == list(range(len(TEXTS)))
+    expected = np.stack([one_text(model, text) for text in TEXTS])
+    np.testing.assert_allclose(np.stack([found[number] for number in range(len(TEXTS))]), expected, atol=1e-5)
+    encode_texts_to(store, model, 0, TEXTS.__getitem__)

@@ -88,19 +88,27 @@ class ConceptKnowledge:
             self._offsets = offsets_of(np.bincount(texts, minlength=len(self._offsets) - 1))
 
     @property
+    def mentioned(self) -> np.ndarray:
+        """(C,) bool: concepts that a text mentions, itself or through a descendant."""
+        found: np.ndarray = np.diff(self._candidates[0]) > 0
+        return found
+
+    @property
     def occurs(self) -> np.ndarray:
-        """(C,) bool: concepts that training uses and that a text mentions, itself or through a descendant."""
-        found: np.ndarray = (np.diff(self._candidates[0]) > 0) & self._visual
+        """(C,) bool: those of the mentioned concepts that training uses."""
+        found: np.ndarray = self.mentioned & self._visual
         return found
 
     def measure_coherence(self, bank: EmbeddingBank) -> None:
         """Find out which concepts pictures show, and use `min_coherence` from now on; see `graph.coherence`.
 
-        Nothing is done where the graph knows already, or no threshold asks for it.
+        What the graph knows already stays. Nothing is done where no threshold asks for it.
         """
-        if self.settings.min_coherence > -1 and self.graph.tables.coherence is None:
-            self.graph = self.graph.with_coherence(visual_coherence(bank.embeds, *self._candidates))
+        known = self.graph.tables.coherence
+        if self.settings.min_coherence > -1 and (known is None or np.isnan(known).any()):
+            found = visual_coherence(bank.embeds, *self._candidates)
             bank.release()
+            self.graph = self.graph.with_coherence(found if known is None else np.where(np.isnan(known), found, known))
             self._leave_out_the_incoherent()
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.freezing import Freezing, parse_freezing
 
 CvaVariant = Literal["prototype", "image", "both", "paper"]
 Scope = Literal["mentions", "paper"]
@@ -98,10 +99,14 @@ class AppConfig:
         default=False, metadata={"help": "compute activations again in the backward pass instead of keeping them"}
     )
     freeze: str = field(
-        default="", metadata={"help": "what not to train: vision, text, both, or layers:n (the lowest n of each tower)"}
+        default="",
+        metadata={
+            "help": "what not to train: vision, text, both, layers:n (of other towers), none; '' is the model's choice"
+        },
     )
     layer_decay: float = field(
-        default=1.0, metadata={"help": "learning rate of a layer as a multiple of the one above it, 0 to 1"}
+        default=1.0,
+        metadata={"help": "learning rate of a layer as a multiple, above 0 and at most 1, of that above it"},
     )
     deepspeed_config: str = field(default="", metadata={"help": "DeepSpeed's JSON file; '' trains without DeepSpeed"})
     keep_checkpoints: int = field(default=1, metadata={"help": "resume points that are kept, the newest"})
@@ -145,6 +150,12 @@ class AppConfig:
                 raise InputError(
                     f"--user_defined_parameters: {name}={getattr(self, name)} is out of range; {name} is: {described}."
                 )
+        parse_freezing(self.freeze, self.train_layers)
+
+    @property
+    def freezing(self) -> Freezing:
+        """What `freeze` and `train_layers` say together."""
+        return parse_freezing(self.freeze, self.train_layers)
 
 
 def known_parameters() -> str:

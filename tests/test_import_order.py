@@ -14,7 +14,7 @@ PACKAGE = "easynlp_fashionklip"
 HOST = "easynlp"
 ROOT = Path(easynlp_fashionklip.__file__).parent
 ROWS = (
-    ("", "errors", "config", "records"),  # "" is the package itself: its version
+    ("", "errors", "freezing", "config", "records"),  # "" is the package itself: its version
     ("data", "metrics", "distributed", "index"),
     ("graph", "losses", "models"),
     ("evaluation", "training", "inference"),

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from easynlp_fashionklip import distributed
+from easynlp_fashionklip.app.frozen import keep_frozen_texts
 from easynlp_fashionklip.app.where import EngineName, open_engine
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.pairs import PairTable, stable_key
@@ -110,6 +111,9 @@ def prepare_graph(
         config: graph settings.
         checkpoint_dir: where the graph is when `graph_dir` is not set.
         encode: fill the embedding bank and choose prototypes; a resume point brings both instead.
+
+    Raises:
+        InputError: the folder holds something else, or no concept is left to train with.
     """
     release_freed_memory()
     folder = graph_folder(config, checkpoint_dir)
@@ -125,14 +129,39 @@ def prepare_graph(
     )
     keys = distributed.broadcast_object(picture_keys(table) if distributed.rank() == 0 else None)
     knowledge = ConceptKnowledge(graph, table.product_keys, settings, keys)
+    _require_concepts(knowledge, table, config)
     task.attach(knowledge)
+    keep_frozen_texts(task.text_caches[1], task.model, knowledge.prompts().__getitem__, "encoding concepts once")
     release_freed_memory()
     if encode:
-        told = "encoding pictures for prototypes"
-        encode_images_to(task.bank.update, task.model, table, workers=config.data_workers, description=told)
+        _fill_bank(task, table, config)
         knowledge.measure_coherence(task.bank)
+        _require_concepts(knowledge, table, config)
         task.refresh_prototypes()
         save_graph(task, table, config, checkpoint_dir)
+
+
+def _require_concepts(knowledge: ConceptKnowledge, table: PairTable, config: AppConfig) -> None:
+    if not knowledge.mentioned.any():
+        raise InputError(
+            f"none of the {knowledge.num_concepts:,} concepts of {knowledge.graph.origin} is mentioned in "
+            f"{table.catalogue.path}; name the column that describes products, give another graph_dir, or train with "
+            "cva=false."
+        )
+    if not knowledge.occurs.any():
+        raise InputError(
+            f"min_coherence={config.min_coherence} leaves none of {knowledge.num_concepts:,} concepts to train with; "
+            "lower it, or train with cva=false."
+        )
+
+
+def _fill_bank(task: FashionKLIPTask, table: PairTable, config: AppConfig) -> None:
+    """Embed all pictures, those that a frozen tower has seen without opening them."""
+    if task.pictures.complete:
+        task.pictures.fill(task.bank)
+        return
+    told = "encoding pictures for prototypes"
+    encode_images_to(task.bank.update, task.model, table, workers=config.data_workers, description=told)
 
 
 def save_graph(task: FashionKLIPTask, table: PairTable, config: AppConfig, checkpoint_dir: str) -> None:

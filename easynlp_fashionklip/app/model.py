@@ -40,8 +40,7 @@ class FashionKLIP(Application):
         """
         config = config or AppConfig()
         encoder = load_pretrained(pretrained_model_name_or_path, image_size=config.image_size, seed=seed)
-        if config.train_layers >= 0:
-            encoder.set_trainable_layers(text=config.train_layers)
+        encoder.freeze(config.freezing)
         return cls(FashionKLIPTask(encoder, config, num_rows))
 
     @property

@@ -84,7 +84,7 @@ class FashionKLIPTrainer(Trainer):
         if distributed.is_distributed():
             ids = [device.index] if device.type == "cuda" else None
             self._model = DistributedDataParallel(model, device_ids=ids)
-        groups = parameter_groups(model, args.weight_decay)
+        groups = parameter_groups(model, args.weight_decay, args.learning_rate, model.task.config.layer_decay)
         self._optimizer = AdamW(groups, args.learning_rate, self.total_training_steps)
         warmup = math.ceil(args.warmup_proportion * self.total_training_steps)
         self._lr_scheduler = warmup_cosine(self._optimizer, warmup, self.total_training_steps)

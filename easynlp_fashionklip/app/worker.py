@@ -16,6 +16,7 @@ from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app.arguments import check, initialise, peek
 from easynlp_fashionklip.app.data import FashionKLIPDataset, open_pairs
 from easynlp_fashionklip.app.evaluator import FashionKLIPEvaluator
+from easynlp_fashionklip.app.frozen import keep_frozen_pictures, keep_frozen_texts, tell_what_trains
 from easynlp_fashionklip.app.graph import prepare_graph, save_graph
 from easynlp_fashionklip.app.interrupt import EXIT_INTERRUPTED, Interrupted
 from easynlp_fashionklip.app.model import FashionKLIP
@@ -104,10 +105,15 @@ def train(args: Namespace, config: AppConfig) -> None:
     global_batch = args.micro_batch_size * distributed.world_size()
     tables = [_open(args, config, path, min_rows=global_batch if not n else 1) for n, path in enumerate(paths)]
     app = _load(args, config, config.pretrain_model_name_or_path, len(tables[0]))
+    tell_what_trains(app.encoder)
+    keep_frozen_pictures(app.task.pictures, tables[0], config.data_workers)
+    keep_frozen_texts(app.task.text_caches[0], app.encoder, tables[0].text)
     resuming = args.resume_from_checkpoint is not None
     if config.cva:
         prepare_graph(app.task, tables[0], config, args.checkpoint_dir, encode=not resuming)
     dataset = FashionKLIPDataset(tables[0], app.encoder.processor, seed=args.random_seed, is_training=True)
+    if app.task.pictures.complete:
+        dataset.pairs.transform = None  # which leaves the pictures unopened
     evaluator = None
     if len(tables) > 1:
         validation = FashionKLIPDataset(tables[1], app.encoder.processor)

@@ -131,10 +131,13 @@ class PairTable:
             return str(self.catalogue_row(position))
         return self.product_id_of(position, self.cells(position))
 
+    def text(self, position: int) -> str:
+        """Read the text of one row."""
+        return self.text_of(self.cells(position))
+
     def texts(self) -> Iterator[str]:
         """The texts in order, one at a time."""
-        for position in range(len(self)):
-            yield self.text_of(self.cells(position))
+        return map(self.text, range(len(self)))
 
     @property
     def product_keys(self) -> np.ndarray:

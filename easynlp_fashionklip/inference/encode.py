@@ -47,12 +47,20 @@ def model_device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def encode_texts(model: DualEncoder, texts: Sequence[str], *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def encode_texts(
+    model: DualEncoder,
+    texts: Sequence[str],
+    *,
+    encode: Callable[[Tensor, Tensor], Tensor] | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> np.ndarray:
     """Embed texts: float32 (N, d) of unit vectors, in the order given.
 
     Texts are batched by length, so that short ones do not pay for the padding of long ones, and each distinct text
-    is encoded once.
+    is encoded once. `encode` says what is computed of token ids and mask (n x L), such as the tower's outputs; None
+    takes the unit vectors.
     """
+    encode = encode or model.encode_text
     distinct = list(dict.fromkeys(texts))
     order = sorted(range(len(distinct)), key=lambda i: (len(distinct[i]), distinct[i]))
     embeds = np.zeros((len(distinct), model.embed_dim), np.float32)
@@ -61,10 +69,54 @@ def encode_texts(model: DualEncoder, texts: Sequence[str], *, batch_size: int = 
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             tokens = model.processor.tokenize([distinct[i] for i in chosen])
-            encoded = model.encode_text(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
-            embeds[chosen] = encoded.float().cpu().numpy()
+            encoded = encode(tokens["input_ids"].to(device), tokens["attention_mask"].to(device)).float()
+            if embeds.shape[1] != encoded.shape[1]:
+                embeds = np.zeros((len(distinct), encoded.shape[1]), np.float32)
+            embeds[chosen] = encoded.cpu().numpy()
     place = {text: i for i, text in enumerate(distinct)}
     return embeds[[place[text] for text in texts]]
+
+
+def encode_texts_to(
+    store: Callable[[Tensor, Tensor], None],
+    model: DualEncoder,
+    count: int,
+    text_of: Callable[[int], str],
+    *,
+    encode: Callable[[Tensor, Tensor], Tensor] | None = None,
+    batch_size: int = BATCH_SIZE,
+    description: str = "encoding texts",
+) -> None:
+    """Embed many texts on all processes together, handing them out a batch at a time, as `encode_images_to`.
+
+    The batches, texts of alike lengths, are the same whatever the number of processes, so that each text's outcome is
+    the same bit for bit.
+
+    Args:
+        store: called on every process with numbers of texts (int64, n) and what was computed (float32, n rows).
+        model: the encoder, on its device.
+        count: how many texts.
+        text_of: text number i, 0 to count - 1.
+        encode: what is computed of token ids and mask (n x L); None takes the unit vectors.
+        batch_size: texts at a time.
+        description: what the bar says.
+    """
+    lengths = np.array([len(text_of(number)) for number in range(count)], dtype=np.int64)
+    batches = torch.from_numpy(np.argsort(lengths, kind="stable")).split(batch_size) if count else ()
+    rank, world, device = distributed.rank(), distributed.world_size(), model_device(model)
+
+    def encoded(numbers: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = model.processor.tokenize([text_of(number) for number in numbers.tolist()])
+        found = (encode or model.encode_text)(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+        return numbers, found.float().cpu()
+
+    with evaluating(model), tqdm(total=count, desc=description, unit="text", disable=True if rank else None) as bar:
+        for start in range(0, len(batches), world):
+            own = encoded(batches[start + rank]) if start + rank < len(batches) else None
+            for part in distributed.gather_objects(own):
+                if part is not None:
+                    store(*part)
+                    bar.update(len(part[0]))
 
 
 def encode_images(
@@ -93,6 +145,7 @@ def encode_images_to(
     model: DualEncoder,
     table: PairTable,
     *,
+    encode: Callable[[Tensor], Tensor] | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int = -1,
     description: str = "encoding pictures",
@@ -107,6 +160,7 @@ def encode_images_to(
             particular order, until every row has come once.
         model: the encoder, on its device.
         table: pairs with a picture column.
+        encode: what is computed of pixel values (n x 3 x H x W); None takes the unit vectors.
         batch_size: pictures at a time on each process.
         workers: processes that decode, -1 to choose by cores.
         description: what the bar says.
@@ -124,14 +178,14 @@ def encode_images_to(
     with evaluating(model), tqdm(total=len(table), desc=description, unit="picture", disable=hidden) as bar:
         for _ in range(max(map(len, samplers))):  # shares may differ by one row, and so by a batch
             batch = next(batches, None)
-            for part in distributed.gather_objects(None if batch is None else _encoded(model, batch)):
+            for part in distributed.gather_objects(None if batch is None else _encoded(encode, model, batch)):
                 if part is not None:
                     store(*part)
                     bar.update(len(part[0]))
 
 
-def _encoded(model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
-    embeds = model.encode_image(batch["pixel_values"].to(model_device(model), non_blocking=True))
+def _encoded(encode: Callable[[Tensor], Tensor] | None, model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    embeds = (encode or model.encode_image)(batch["pixel_values"].to(model_device(model), non_blocking=True))
     return batch["rows"], embeds.float().cpu()
 
 

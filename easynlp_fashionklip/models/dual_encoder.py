@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.freezing import Freezing
 from easynlp_fashionklip.models.allocator import keep_freed_memory
 from easynlp_fashionklip.models.backends import BACKENDS, Backend
 from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, read_config, write_folder, write_tensors
@@ -60,6 +61,19 @@ class DualEncoder(nn.Module):
         return F.normalize(self.backend.text_features(input_ids, attention_mask).float(), dim=-1)
 
     @property
+    def image_tower_frozen(self) -> bool:
+        """Whether nothing of the image tower trains, so that its outputs may be kept."""
+        return self.backend.image_tower.trainable == 0
+
+    def image_tower_output(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W pixel values -> B x h, what the image head projects."""
+        return self.backend.image_tower_output(pixel_values)
+
+    def project_image(self, pooled: Tensor) -> Tensor:
+        """B x h tower outputs -> B x d unit vectors, float32: `encode_image` without its tower."""
+        return F.normalize(self.backend.project_image(pooled).float(), dim=-1)
+
+    @property
     def text_tower_frozen(self) -> bool:
         """Whether nothing of the text tower trains, so that its outputs may be kept."""
         return self.backend.text_tower.trainable == 0
@@ -92,6 +106,14 @@ class DualEncoder(nn.Module):
             InputError: if a tower has fewer blocks than asked for.
         """
         self.backend.set_trainable_layers(image=image, text=text)
+
+    def freeze(self, choice: Freezing) -> None:
+        """Train as much of each tower as the settings `freeze` and `train_layers` say.
+
+        Raises:
+            InputError: a tower has fewer layers than that.
+        """
+        self.backend.freeze(choice)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors, pytorch_model.bin, the tokenizer and preprocessor_config.json.

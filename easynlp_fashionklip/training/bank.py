@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.training.mapped import SpilledTensor
 
 BUDGET_BYTES = 8 << 20
 
@@ -28,14 +30,9 @@ class EmbeddingBank:
     """
 
     def __init__(self, num_rows: int, dim: int, budget: int = BUDGET_BYTES) -> None:
-        self._map: mmap.mmap | None = None
         self.drift: Tensor | None = None
-        if 2 * num_rows * dim > budget:
-            self._map = _file_of(2 * num_rows * dim)
-        if self._map is None:
-            self.embeds = torch.zeros(num_rows, dim, dtype=torch.float16)
-        else:
-            self.embeds = torch.from_numpy(np.frombuffer(self._map, dtype=np.float16).reshape(num_rows, dim))
+        self._store = SpilledTensor(num_rows, dim, torch.float16, budget)
+        self.embeds = self._store.values
 
     def fill(self, embeds: np.ndarray) -> None:
         """Set all rows from float (N, d)."""
@@ -64,20 +61,26 @@ class EmbeddingBank:
         self.release()
         return found
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume point needs: `embeds` and `drift` themselves, not copies; save them before training goes on."""
+        return {"embeds": self.embeds, "drift": self.drift}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            InputError: it is of a table with another number of rows, or of an encoder of another dimension.
+        """
+        embeds = state["embeds"]
+        if embeds.shape != self.embeds.shape:
+            raise InputError(
+                f"--resume_from_checkpoint was saved with {tuple(embeds.shape)} picture embeddings, this run has "
+                f"{tuple(self.embeds.shape)}; give the table and the model that the run was started with."
+            )
+        self.embeds.copy_(embeds)
+        self.drift = None if state["drift"] is None else state["drift"].clone()
+        self.release()
+
     def release(self) -> None:
         """Let go of the pages of a bank in a file: they stay in the file, not in this process."""
-        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-
-
-def _file_of(size: int) -> mmap.mmap | None:
-    """A temporary file of zeros, mapped; None where there is no room for it."""
-    with tempfile.TemporaryFile(prefix="fashionklip-bank-") as file:
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told now, not as a bus error later
-            else:
-                file.truncate(size)
-            return mmap.mmap(file.fileno(), size)
-        except OSError:
-            return None
+        self._store.release()

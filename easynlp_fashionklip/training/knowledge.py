@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from easynlp_fashionklip import distributed
 from easynlp_fashionklip.config import Scope
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import is_visual, mentioning_images
 from easynlp_fashionklip.graph.coherence import visual_coherence
 from easynlp_fashionklip.graph.csr import offsets_of, rows_of, take_rows
@@ -68,6 +73,7 @@ class ConceptKnowledge:
         self._picture_keys = picture_keys
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)
         self.selected: PrototypeTable | None = None
+        self.refreshed_at: float | None = None  # on `time.perf_counter`
         self._prompts_then: Tensor | None = None  # C x d, as each concept was last ranked with
         self._specificity = np.array([concept.depth for concept in graph.concepts], dtype=np.int64)
         self._leave_out_the_incoherent()
@@ -81,14 +87,28 @@ class ConceptKnowledge:
             self._concepts = self._concepts[kept]
             self._offsets = offsets_of(np.bincount(texts, minlength=len(self._offsets) - 1))
 
+    @property
+    def mentioned(self) -> np.ndarray:
+        """(C,) bool: concepts that a text mentions, itself or through a descendant."""
+        found: np.ndarray = np.diff(self._candidates[0]) > 0
+        return found
+
+    @property
+    def occurs(self) -> np.ndarray:
+        """(C,) bool: those of the mentioned concepts that training uses."""
+        found: np.ndarray = self.mentioned & self._visual
+        return found
+
     def measure_coherence(self, bank: EmbeddingBank) -> None:
         """Find out which concepts pictures show, and use `min_coherence` from now on; see `graph.coherence`.
 
-        Nothing is done where the graph knows already, or no threshold asks for it.
+        What the graph knows already stays. Nothing is done where no threshold asks for it.
         """
-        if self.settings.min_coherence > -1 and self.graph.tables.coherence is None:
-            self.graph = self.graph.with_coherence(visual_coherence(bank.embeds, *self._candidates))
+        known = self.graph.tables.coherence
+        if self.settings.min_coherence > -1 and (known is None or np.isnan(known).any()):
+            found = visual_coherence(bank.embeds, *self._candidates)
             bank.release()
+            self.graph = self.graph.with_coherence(found if known is None else np.where(np.isnan(known), found, known))
             self._leave_out_the_incoherent()
 
     @property
@@ -100,27 +120,85 @@ class ConceptKnowledge:
         """The prompt of every concept, by its number."""
         return self.graph.prompts()
 
-    def refresh(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> int:
-        """Choose prototypes anew: every concept's, or with a `refresh_tolerance` those of concepts that have moved.
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume point needs beside the graph's folder: prototypes, and what decides which are ranked next."""
+        chosen = self.selected
+        coherence = self.graph.tables.coherence
+        return {
+            "concepts": self._fingerprint(),
+            "coherence": None if coherence is None else torch.from_numpy(coherence),
+            "selected": None
+            if chosen is None
+            else {f.name: torch.from_numpy(getattr(chosen, f.name)) for f in fields(PrototypeTable)},
+            "prompts_then": self._prompts_then,
+        }
 
-        With a tolerance of 0 the outcome is that of choosing all.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            InputError: it is of another graph, or of other prototype settings.
+        """
+        chosen = state["selected"]
+        if state["concepts"] != self._fingerprint() or (chosen and max(chosen["rank"], default=0) >= self._slots_each):
+            raise InputError(
+                "--resume_from_checkpoint was saved with another concept graph; give the graph_dir and the graph "
+                "settings that the run was started with."
+            )
+        if state["coherence"] is not None and self.graph.tables.coherence is None:
+            self.graph = self.graph.with_coherence(state["coherence"].numpy())
+            self._leave_out_the_incoherent()
+        self._prompts_then = state["prompts_then"]
+        self._adopt(None if chosen is None else PrototypeTable(**{name: v.numpy() for name, v in chosen.items()}))
+
+    def _fingerprint(self) -> str:
+        """Equal for graphs with the same concepts under the same numbers."""
+        return hashlib.sha256("\n".join(self.graph.tables.concepts.phrases).encode()).hexdigest()
+
+    @property
+    def _slots_each(self) -> int:
+        """M, the most prototypes of a concept."""
+        return self.prototype_rows.shape[1]
+
+    def _adopt(self, table: PrototypeTable | None) -> None:
+        """Train with these prototypes from now on."""
+        rows = torch.full_like(self.prototype_rows, -1)
+        if table is not None:
+            places = (torch.from_numpy(table.concept), torch.from_numpy(table.rank).long())
+            rows[places] = torch.from_numpy(table.image).long()
+        self.prototype_rows, self.selected = rows, table
+
+    def refresh(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> int:
+        """Choose prototypes anew: of every concept that occurs, or with a `refresh_tolerance` of those that have moved.
+
+        With a tolerance of 0 the outcome is that of choosing all. Each process ranks a share of the concepts; every
+        process must call it, with the same values.
 
         Args:
-            prompt_embeds: (C, d), the prompts under the current encoder.
+            prompt_embeds: (C, d), the prompts under the current encoder; those of concepts that do not occur are not
+                looked at.
             bank: the pictures under the current encoder.
 
         Returns:
             How many concepts were ranked.
         """
-        stale = np.flatnonzero(self._stale(prompt_embeds, bank) & self._visual)
-        table = self._select(prompt_embeds, bank, stale)
+        stale = np.flatnonzero(self._stale(prompt_embeds, bank) & self.occurs)
+        own = stale[self._own_share(stale)]
+        table = _joined(distributed.gather_objects(self._select(prompt_embeds, bank, own)))
         bank.release()
         if self.selected is not None:
             table = _merged(self.selected, table, stale, self.num_concepts)
-        rows = torch.full_like(self.prototype_rows, -1)
-        rows[torch.as_tensor(table.concept), torch.as_tensor(table.rank).long()] = torch.as_tensor(table.image).long()
-        self.prototype_rows, self.selected = rows, table
+        self._adopt(table)
         return len(stale)
+
+    def _own_share(self, concepts: np.ndarray) -> slice:
+        """This process's contiguous share of some concepts, by the candidates that there are to compare."""
+        world, rank = distributed.world_size(), distributed.rank()
+        offsets = self._candidates[0]
+        work = np.cumsum(offsets[concepts + 1] - offsets[concepts] + self.settings.num_candidates)
+        goals = (work[-1] if len(work) else 0) * np.arange(1, world) / world
+        ends = [0, *np.searchsorted(work, goals).tolist(), len(concepts)]
+        return slice(ends[rank], ends[rank + 1])
 
     def _select(self, prompt_embeds: Tensor, bank: EmbeddingBank, concepts: np.ndarray) -> PrototypeTable:
         settings = self.settings
@@ -210,6 +288,12 @@ class ConceptKnowledge:
             order = np.argsort(-self._specificity[unique[columns]], kind="stable")[:PAPER_SLOTS]
             slots[pair, : len(order)] = torch.from_numpy(columns[order])
         return slots
+
+
+def _joined(parts: list[PrototypeTable]) -> PrototypeTable:
+    """Tables of ascending concepts, one below the other."""
+    columns = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(PrototypeTable)}
+    return PrototypeTable(**columns)
 
 
 def _merged(old: PrototypeTable, new: PrototypeTable, concepts: np.ndarray, total: int) -> PrototypeTable:

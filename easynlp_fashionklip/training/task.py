@@ -19,8 +19,9 @@ from easynlp_fashionklip.losses import (
 )
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
-from easynlp_fashionklip.training.frozen_text import FrozenTextCache
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
+from easynlp_fashionklip.training.refresh import RefreshReport, refresh
 
 MAX_SCALE = 100.0
 Batch = dict[str, Any]
@@ -42,8 +43,9 @@ class FashionKLIPTask(nn.Module):
         self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes)
         self.knowledge: ConceptKnowledge | None = None
         self.bank = EmbeddingBank(num_rows if config.cva else 0, model.embed_dim)
+        self.pictures = FrozenPictures(model, num_rows)
         self._caption_cache = self._cache(num_rows)
-        self._concept_cache: FrozenTextCache | None = None
+        self._concept_cache: FrozenTowerCache | None = None
         self._concept_tokens: dict[str, Tensor] = {}
 
     def attach(self, knowledge: ConceptKnowledge) -> None:
@@ -52,10 +54,15 @@ class FashionKLIPTask(nn.Module):
         self._concept_tokens = self.model.processor.tokenize(knowledge.prompts())
         self._concept_cache = self._cache(knowledge.num_concepts)
 
-    def _cache(self, num_keys: int) -> FrozenTextCache | None:
-        return FrozenTextCache(num_keys) if self.model.text_tower_frozen else None
+    def _cache(self, num_keys: int) -> FrozenTowerCache | None:
+        return FrozenTowerCache(num_keys) if self.model.text_tower_frozen else None
 
-    def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTextCache | None) -> Tensor:
+    @property
+    def text_caches(self) -> tuple[FrozenTowerCache | None, FrozenTowerCache | None]:
+        """What a frozen text tower made of the texts, by row, and of the prompts, by concept."""
+        return self._caption_cache, self._concept_cache
+
+    def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTowerCache | None) -> Tensor:
         """Unit vectors of tokenised texts; a frozen tower's outputs come from the cache when it has them."""
         device = self.model.logit_scale.device
         if cache is None:
@@ -79,24 +86,23 @@ class FashionKLIPTask(nn.Module):
             ids, mask = ids[:, :length], mask[:, :length]
         return self._encode_text({"input_ids": ids, "attention_mask": mask}, concepts, self._concept_cache)
 
-    def refresh_prototypes(self, batch_size: int = 512) -> None:
-        """Re-rank all prototypes with the encoder as it is."""
+    def refresh_prototypes(self) -> RefreshReport | None:
+        """Re-rank the prototypes with the encoder as it is, on every process; None without a graph."""
         if self.knowledge is None:
-            return
+            return None
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            numbers = torch.arange(self.knowledge.num_concepts)
-            embeds = [self.encode_concepts(part).cpu() for part in numbers.split(batch_size)]
+            report = refresh(self.knowledge, self.bank, self.encode_concepts)
         self.model.train(training)
-        self.knowledge.refresh(torch.cat(embeds) if embeds else torch.zeros(0, self.model.embed_dim), self.bank)
+        return report
 
     def forward(self, batch: Batch) -> Batch:
         """Encode.
 
         Args:
-            batch: of `PairCollator`: `pixel_values` B x 3 x H x W, `input_ids` and `attention_mask` B x L, `rows`,
-                `product_keys` and `text_keys` B.
+            batch: of `PairCollator`: `pixel_values` B x 3 x H x W (absent where `pictures` has them), `input_ids` and
+                `attention_mask` B x L, `rows`, `product_keys` and `text_keys` B.
 
         Returns:
             `image_embeds`, `text_embeds` (B x d), and with a graph `concept_embeds` (this process's share of the U
@@ -104,7 +110,7 @@ class FashionKLIPTask(nn.Module):
         """
         device = self.model.logit_scale.device
         outputs: Batch = {
-            "image_embeds": self.model.encode_image(batch["pixel_values"].to(device, non_blocking=True)),
+            "image_embeds": self.pictures.encode(batch),
             "text_embeds": self._encode_text(batch, batch["rows"], self._caption_cache),
             "product_keys": distributed.gather(batch["product_keys"].to(device)),
             "text_keys": distributed.gather(batch["text_keys"].to(device)),

@@ -14,7 +14,14 @@ from easynlp_fashionklip.data.catalogue import open_catalogue
 from easynlp_fashionklip.data.images import open_image
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.inference.encode import encode_images, encode_table, encode_texts, evaluating
+from easynlp_fashionklip.inference.encode import (
+    encode_images,
+    encode_images_to,
+    encode_table,
+    encode_texts,
+    encode_texts_to,
+    evaluating,
+)
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import load_pretrained
 
@@ -101,3 +108,32 @@ def test_a_bad_picture_is_named(
     bad = PairTable(open_catalogue(path), None, "image")
     with pytest.raises(InputError, match=r"t\.csv, line 3.*p1\.png"):
         encode_images(model, bad, workers=1, progress=False)
+
+
+def test_tower_outputs_in_place_of_embeddings(model: DualEncoder, table: PairTable) -> None:
+    outputs = torch.from_numpy(encode_texts(model, TEXTS, encode=model.text_tower_output, batch_size=2))
+    with torch.no_grad():
+        np.testing.assert_allclose(model.project_text(outputs).numpy(), encode_texts(model, TEXTS), atol=1e-5)
+    found = {}
+
+    def store(rows: torch.Tensor, part: torch.Tensor) -> None:
+        found.update(zip(rows.tolist(), part, strict=True))
+
+    encode_images_to(store, model, table, encode=model.image_tower_output, batch_size=5, workers=0)
+    with torch.no_grad():
+        embeds = model.project_image(torch.stack([found[row] for row in range(len(table))]))
+    np.testing.assert_allclose(embeds.numpy(), encode_images(model, table, workers=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_texts_handed_out_a_batch_at_a_time(model: DualEncoder, batch_size: int) -> None:
+    found: dict[int, np.ndarray] = {}
+
+    def store(numbers: torch.Tensor, part: torch.Tensor) -> None:
+        found.update(zip(numbers.tolist(), part.numpy(), strict=True))
+
+    encode_texts_to(store, model, len(TEXTS), TEXTS.__getitem__, batch_size=batch_size)
+    assert sorted(found) == list(range(len(TEXTS)))
+    expected = np.stack([one_text(model, text) for text in TEXTS])
+    np.testing.assert_allclose(np.stack([found[number] for number in range(len(TEXTS))]), expected, atol=1e-5)
+    encode_texts_to(store, model, 0, TEXTS.__getitem__)

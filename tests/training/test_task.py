@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import multiprocessing
 
+from easynlp_fashionklip.freezing import parse_freezing
 from easynlp_fashionklip.graph import ConceptGraph
 from easynlp_fashionklip.losses import ImageTextContrastiveLoss
 from easynlp_fashionklip.training.task import FashionKLIPTask
@@ -116,6 +117,33 @@ def test_a_frozen_text_tower_gives_the_same_losses_from_its_cache(make_task: Mak
         got = losses_of(frozen, batch)
         for name in ("loss", "itc_loss", "cva_loss"):
             torch.testing.assert_close(got[name], expected[name], atol=1e-4, rtol=0)
+
+
+def test_a_frozen_image_tower_gives_the_same_losses_and_gradients_without_pixels(
+    make_task: Make, make_batch: Make
+) -> None:
+    task = make_task(cva_weight=0.3)
+    task.model.freeze(parse_freezing("both"))
+    task = FashionKLIPTask(task.model, task.config, 6).train()
+    task.attach(make_task().knowledge)
+    batch = make_batch(task, [0, 1, 3, 4])
+    whole = make_batch(task, list(range(6)))
+    task.pictures.store(whole["rows"], task.model.image_tower_output(whole["pixel_values"]))
+    found = []
+    for pixels in (True, False):
+        task.pictures.fill(task.bank)
+        task.zero_grad(set_to_none=True)
+        losses = losses_of(task, {name: value for name, value in batch.items() if pixels or name != "pixel_values"})
+        losses["loss"].backward()
+        grads = {name: value.grad.clone() for name, value in task.named_parameters() if value.grad is not None}
+        found.append((losses, grads))
+    (expected, gradients), (got, same) = found
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, atol=1e-5, rtol=0)
+    heads = {f"model.backend.model.{name}_projection.weight" for name in ("visual", "text")}
+    assert same.keys() == gradients.keys() == heads | {"model.logit_scale"}
+    for name, value in gradients.items():
+        torch.testing.assert_close(same[name], value, atol=1e-5, rtol=1e-4)
 
 
 def _train_share(rank: int, world: int, port: int, make: Any, results: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.freezing import Freezing, TowerTraining
 
 
 class Tower:
@@ -42,6 +43,21 @@ class Tower:
             for module in block:
                 for parameter in module.parameters(recurse=False):
                     parameter.requires_grad_(number >= len(self.blocks) - layers)
+
+    def layers_of(self, choice: TowerTraining) -> int:
+        """How many top blocks a choice trains; -1 for the checkpoint's own.
+
+        Raises:
+            InputError: the tower has fewer layers than the choice counts.
+        """
+        depth = len(self.blocks) - 1  # the lowest block is the embeddings
+        if choice.what == "above" and choice.layers > depth:
+            raise InputError(
+                f"--user_defined_parameters: freeze with layers:{choice.layers} goes beyond the {self.name} tower, "
+                f"which has {depth} layers; give layers:0 to layers:{depth}, or name the tower to freeze it as a whole."
+            )
+        counts = {"own": -1, "all": depth + 1, "top": choice.layers, "above": depth - choice.layers}
+        return counts[choice.what]
 
     def quiet_frozen(self) -> None:
         """Put frozen blocks (their dropout) and every batch norm in eval mode.
@@ -109,8 +125,16 @@ class Backend(nn.Module, ABC):
         """
 
     @abstractmethod
+    def image_tower_output(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x h, pooled, before the head; a frozen tower's output may be kept, as with texts."""
+
+    @abstractmethod
+    def project_image(self, pooled: Tensor) -> Tensor:
+        """The image head: B x h -> B x d."""
+
     def image_features(self, pixel_values: Tensor) -> Tensor:
         """B x 3 x H x W -> B x d."""
+        return self.project_image(self.image_tower_output(pixel_values))
 
     @abstractmethod
     def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
@@ -141,6 +165,16 @@ class Backend(nn.Module, ABC):
             if layers != -1:
                 tower.set_trainable(layers)
         self.train(self.training)
+
+    def freeze(self, choice: Freezing) -> None:
+        """Train as much of each tower as `choice` says.
+
+        Raises:
+            InputError: a tower has fewer layers than that.
+        """
+        image, text = self.image_tower.layers_of(choice.vision), self.text_tower.layers_of(choice.text)
+        if image != -1 or text != -1:
+            self.set_trainable_layers(image=image, text=text)
 
     def train(self, mode: bool = True) -> Backend:
         """As in torch, but frozen blocks and batch norms stay in eval mode."""

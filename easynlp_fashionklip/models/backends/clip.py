@@ -73,12 +73,18 @@ class ClipBackend(Backend):
         """Load a CLIP folder or hub name; see `Backend.from_pretrained`."""
         return cls(load_transformers_model(CLIPModel, source))
 
-    def image_features(self, pixel_values: Tensor) -> Tensor:
-        """B x 3 x H x W -> B x d; position embeddings are interpolated when H x W is not the model's own."""
+    def image_tower_output(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x h; position embeddings are interpolated when H x W is not the model's own."""
         own_size = tuple(pixel_values.shape[-2:]) == (self.image_size, self.image_size)
         with self.image_tower.grad():
             outputs = self.model.vision_model(pixel_values, interpolate_pos_encoding=not own_size)
-        return self.model.visual_projection(outputs.pooler_output)
+        pooled: Tensor = outputs.pooler_output
+        return pooled
+
+    def project_image(self, pooled: Tensor) -> Tensor:
+        """B x h -> B x d by the checkpoint's linear projection."""
+        projected: Tensor = self.model.visual_projection(pooled)
+        return projected
 
     def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """B x L -> B x h; attention is causal, so padding after the end-of-text token needs no mask."""

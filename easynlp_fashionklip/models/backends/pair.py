@@ -159,11 +159,15 @@ class PairBackend(Backend):
             detail = " ".join(str(error).split())[:200]
             raise InputError(f"the weights of {origin} do not fit its {CONFIG} ({detail}).") from error
 
-    def image_features(self, pixel_values: Tensor) -> Tensor:
-        """B x 3 x H x W -> B x d, for any H and W."""
+    def image_tower_output(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x h, for any H and W."""
         with self.image_tower.grad():
-            pooled = pooled_features(self.vision_model, pixel_values)
-        return self.vision_head(pooled)
+            return pooled_features(self.vision_model, pixel_values)
+
+    def project_image(self, pooled: Tensor) -> Tensor:
+        """B x h -> B x d."""
+        projected: Tensor = self.vision_head(pooled)
+        return projected
 
     def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """B x L -> B x h, the mean of the token states; without a mask the padding token is masked."""

@@ -41,8 +41,8 @@ class VisionTextBackend(Backend):
         """Load a folder or hub name; see `Backend.from_pretrained`."""
         return cls(load_transformers_model(VisionTextDualEncoderModel, source))
 
-    def image_features(self, pixel_values: Tensor) -> Tensor:
-        """B x 3 x H x W -> B x d; positions are interpolated for other sizes where the vision model can.
+    def image_tower_output(self, pixel_values: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x h; positions are interpolated for other sizes where the vision model can.
 
         Raises:
             InputError: for a size that the vision model cannot take.
@@ -56,8 +56,13 @@ class VisionTextBackend(Backend):
                 )
             options["interpolate_pos_encoding"] = True
         with self.image_tower.grad():
-            outputs = self.model.vision_model(pixel_values=pixel_values, **options)
-        return self.model.visual_projection(outputs.pooler_output)
+            pooled: Tensor = self.model.vision_model(pixel_values=pixel_values, **options).pooler_output
+        return pooled
+
+    def project_image(self, pooled: Tensor) -> Tensor:
+        """B x h -> B x d by the checkpoint's linear projection."""
+        projected: Tensor = self.model.visual_projection(pooled)
+        return projected
 
     def text_tower_output(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """B x L -> B x h; without a mask the padding token is masked."""

@@ -12,7 +12,13 @@ from torch.nn import functional as F
 
 from easynlp_fashionklip.config import CvaVariant
 from easynlp_fashionklip.losses import ConceptBatch, ConceptVisualAlignmentLoss
-from easynlp_fashionklip.losses.cva import image_alignment, prototype_alignment, prototype_weights
+from easynlp_fashionklip.losses.cva import (
+    concept_to_image_nll,
+    concept_to_prototype_nll,
+    image_to_concept_nll,
+    prototype_to_concept_nll,
+    prototype_weights,
+)
 
 LEARNED: tuple[CvaVariant, ...] = ("prototype", "image", "both")
 OUT_OF_RANGE = 999  # what masked entries of `prototype_index` hold here: they must never be looked at
@@ -185,16 +191,26 @@ def test_an_ancestor_is_never_a_negative(variant: CvaVariant) -> None:
 
 
 def test_an_ancestors_prototypes_are_never_negatives() -> None:
-    """Per element: (0, u=0) must not see prototype 3, which stands for 1 and 3, relatives of 0, alone."""
+    """Concept 0 must not see prototype 3, which stands for 1 and 3, relatives of 0, alone."""
     case = example(1)
-    element = torch.tensor([[0, 0]])
     scale = torch.tensor(8.0, dtype=torch.float64)
     prototypes = case.prototypes.clone().requires_grad_()
     batch = replace(case.tensors(), prototype_embeds=prototypes)
-    loss = prototype_alignment(case.images, case.concepts, batch, element, scale, 5).sum()
+    loss = concept_to_prototype_nll(case.concepts, batch, torch.tensor([0]), scale).sum()
     gradient = gradients(loss, prototypes)[0].abs().sum(dim=1)
     assert gradient[3].item() == 0.0
     assert (gradient[[0, 2, 5, 1, 8]] > 0).all()  # its own, and those of unrelated concepts
+
+
+def test_an_ancestors_text_is_no_negative_of_a_prototype() -> None:
+    """Prototype 5, concept 0's last, must not see concepts 1 and 3, relatives of 0; its row for concept 2 does."""
+    case = example(1)
+    scale = torch.tensor(8.0, dtype=torch.float64)
+    for concept, slot, unseen in ((0, 2, [1, 3]), (2, 0, [])):
+        args = (torch.tensor([concept]), torch.tensor([slot]), scale)
+        loss = prototype_to_concept_nll(case.concepts, case.tensors(), *args).sum()
+        seen = gradients(loss, case.concepts)[0].abs().sum(dim=1) > 0
+        assert seen.tolist() == [u not in unseen for u in range(6)]
 
 
 def test_a_picture_of_a_relative_is_neither_right_nor_wrong() -> None:
@@ -203,7 +219,8 @@ def test_a_picture_of_a_relative_is_neither_right_nor_wrong() -> None:
     assert case.named[4] == [3, 4]
     assert case.named[7] == [1, 3, 5]
     scale = torch.tensor(8.0, dtype=torch.float64)
-    loss = image_alignment(case.images, case.concepts, case.tensors(), torch.tensor([[0, 0]]), scale).sum()
+    loss = image_to_concept_nll(case.images, case.concepts, case.tensors(), torch.tensor([[0, 0]]), scale).sum()
+    loss = loss + concept_to_image_nll(case.images, case.concepts, case.tensors(), torch.tensor([0]), scale).sum()
     by_picture, by_concept = (g.abs().sum(dim=1) for g in gradients(loss, case.images, case.concepts))
     assert (by_picture[[4, 7]] == 0).all()
     assert (by_picture[[0, 1, 2, 3, 5, 6]] > 0).all()

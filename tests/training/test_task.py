@@ -61,7 +61,7 @@ def test_a_batch_without_concepts_has_no_cva(make_task: Make, make_batch: Make) 
 def test_each_concept_is_encoded_once(make_task: Make, make_batch: Make, graph: ConceptGraph) -> None:
     task = make_task()
     outputs = task(make_batch(task, [0, 2, 0, 2]))  # both mention "dress" and "red dress"
-    concepts = outputs["concepts"].tolist()
+    concepts = outputs["global_batch"].concepts.tolist()
     assert concepts == sorted(set(concepts))
     assert outputs["concept_embeds"].shape == (len(concepts), 32)
     alone = task.model.encode_text(**task.model.processor.tokenize(graph.prompts(concepts)))

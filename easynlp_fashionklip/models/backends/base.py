@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from easynlp_fashionklip.errors import InputError
 
@@ -141,6 +142,16 @@ class Backend(nn.Module, ABC):
             if layers != -1:
                 tower.set_trainable(layers)
         self.train(self.training)
+
+    def set_gradient_checkpointing(self) -> None:
+        """Compute each block's activations again in the backward pass of training instead of keeping them.
+
+        Here: in every model of transformers that can.
+        """
+        for module in self.modules():
+            if isinstance(module, PreTrainedModel) and module.supports_gradient_checkpointing:
+                enable = getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)
+                enable({"use_reentrant": False})  # under either name of transformers
 
     def train(self, mode: bool = True) -> Backend:
         """As in torch, but frozen blocks and batch norms stay in eval mode."""

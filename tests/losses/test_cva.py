@@ -148,6 +148,42 @@ def test_value_and_gradient_equal_the_double_loop(variant: CvaVariant, top_k: in
         assert torch.allclose(got, wanted, atol=1e-10)
 
 
+@pytest.mark.parametrize("variant", (*LEARNED, "paper"))
+@pytest.mark.parametrize("chunk", [1, 2, 4, 5])
+@pytest.mark.parametrize("seed", range(2))
+def test_in_tiles_with_an_uneven_last_one(variant: CvaVariant, chunk: int, seed: int) -> None:
+    case = example(seed)
+    batch = replace(case.tensors(), slots=torch.tensor([[*named[:2], -1, -1][:2] for named in case.named]))
+    scale = torch.tensor([9.0], dtype=torch.float64, requires_grad=True)
+    inputs = (case.images, case.concepts, scale)
+    whole, tiled = (
+        ConceptVisualAlignmentLoss(variant, 2, size)(case.images, case.concepts, batch, scale) for size in (0, chunk)
+    )
+    assert tiled.item() == pytest.approx(whole.item(), abs=1e-12)
+    for got, wanted in zip(gradients(tiled, *inputs), gradients(whole, *inputs), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", (*LEARNED, "paper"))
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_parts_of_pairs_and_concepts_add_up(variant: CvaVariant, chunk: int) -> None:
+    """Uneven ones, and one (the pair without concepts, and no concept) that contributes nothing but takes part."""
+    case = example(3)
+    batch = replace(case.tensors(), slots=torch.tensor([[*named[:2], -1, -1][:2] for named in case.named]))
+    scale = torch.tensor([9.0], dtype=torch.float64, requires_grad=True)
+    inputs = (case.images, case.concepts, scale)
+    loss = ConceptVisualAlignmentLoss(variant, 2, chunk)
+    shares = ((slice(0, 1), slice(0, 4)), (slice(1, 2), slice(4, 4)), (slice(2, 8), slice(4, 6)))
+    parts = [loss(case.images, case.concepts, batch, scale, *share) for share in shares]
+    assert all(part.requires_grad for part in parts)
+    assert parts[1].item() == 0.0 or variant == "paper"
+    whole = loss(case.images, case.concepts, batch, scale)
+    assert sum(part.item() for part in parts) == pytest.approx(whole.item(), abs=1e-12)
+    summed = [sum(one) for one in zip(*(gradients(part, *inputs) for part in parts), strict=True)]
+    for got, wanted in zip(summed, gradients(whole, *inputs), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-12)
+
+
 def orthogonal(relatives: set[tuple[int, int]]) -> Example:
     """Two pairs, two concepts, two prototypes: everything of number i is the basis vector i."""
     basis = torch.eye(2, dtype=torch.float64)

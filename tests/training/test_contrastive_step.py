@@ -53,7 +53,11 @@ class Engine:
 
     @contextlib.contextmanager
     def synchronised(self, last: bool) -> Iterator[None]:
-        with contextlib.nullcontext() if last or not isinstance(self.module, DistributedDataParallel) else self.module.no_sync():
+        with (
+            contextlib.nullcontext()
+            if last or not isinstance(self.module, DistributedDataParallel)
+            else self.module.no_sync()
+        ):
             yield
 
     def backward(self, loss: Tensor, last: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -30,8 +30,8 @@ class ConceptBatch:
 
     def to(self, device: torch.device) -> ConceptBatch:
         """The same on a device."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return ConceptBatch(**{name: None if x is None else x.to(device) for name, x in values.items()})
+        held = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return replace(self, **{name: tensor.to(device) for name, tensor in held if tensor is not None})
 
     def filled_index(self) -> Tensor:
         """`prototype_index` with 0 where masked, so that it may index any non-empty (Q, ...)."""

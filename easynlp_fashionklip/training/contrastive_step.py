@@ -111,7 +111,7 @@ class _Step:
         losses = self.task.compute_loss({**joined, "global_batch": self.whole})
         parameters = self.task.loss_parameters()
         flat = [one for chunk in leaves for one in chunk]
-        found = torch.autograd.grad(scale * losses["loss"], flat + parameters, allow_unused=True)
+        found = torch.autograd.grad(scale * losses["loss"], [*flat, *parameters], allow_unused=True)
         # Each micro-batch bears its share of the parameters' gradients, so that each backward pass meets them all.
         shared = [None if one is None else one / len(leaves) for one in found[len(flat) :]]
         size = len(EMBEDS)

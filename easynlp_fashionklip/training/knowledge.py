@@ -63,7 +63,7 @@ class ConceptKnowledge:
             if len(pictures) and pictures.max() + 1 < len(pictures):
                 offsets, images = first_of_each_picture(offsets, images, pictures)
         # Kept for the whole run, and there are millions: 4 bytes each.
-        self._concepts = concepts.astype(np.int32)
+        self._concepts: np.ndarray = concepts.astype(np.int32)
         self._candidates: tuple[np.ndarray, np.ndarray] = (offsets, images.astype(np.int32))
         self._picture_keys = picture_keys
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)

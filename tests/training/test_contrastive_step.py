@@ -1,4 +1,4 @@
-"""A contrastive batch in micro-batches, on 1 to 3 processes, has the loss and the gradients of the batch in one piece."""
+"""A contrastive batch in micro-batches, on 1 to 3 processes, has the loss and gradients of the batch in one piece."""
 
 from __future__ import annotations
 

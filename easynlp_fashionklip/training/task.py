@@ -15,6 +15,7 @@ from easynlp_fashionklip.losses import ConceptVisualAlignmentLoss, balance_weigh
 from easynlp_fashionklip.losses.itc import SIGMOID_INITIAL_SCALE, itc_loss
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
+from easynlp_fashionklip.training.concept_prompts import ConceptPrompts
 from easynlp_fashionklip.training.frozen_text import FrozenTextCache
 from easynlp_fashionklip.training.global_batch import GlobalBatch, gather_batch
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
@@ -49,12 +50,12 @@ class FashionKLIPTask(nn.Module):
         self.bank = EmbeddingBank(num_rows if config.cva else 0, model.embed_dim)
         self._caption_cache = self._cache(num_rows)
         self._concept_cache: FrozenTextCache | None = None
-        self._concept_tokens: dict[str, Tensor] = {}
+        self._prompts: ConceptPrompts | None = None
 
     def attach(self, knowledge: ConceptKnowledge) -> None:
         """Train with this graph's concepts from now on."""
         self.knowledge = knowledge
-        self._concept_tokens = self.model.processor.tokenize(knowledge.prompts())
+        self._prompts = ConceptPrompts(self.model.processor.tokenize(knowledge.prompts()))
         self._concept_cache = self._cache(knowledge.num_concepts)
 
     def _cache(self, num_keys: int) -> FrozenTextCache | None:
@@ -78,12 +79,15 @@ class FashionKLIPTask(nn.Module):
         if len(concepts) == 0:  # with gradient: all processes must take part in the backward pass of the gathering
             nothing = torch.zeros(0, self.model.embed_dim, device=self.model.logit_scale.device)
             return nothing.requires_grad_(torch.is_grad_enabled())
-        mask = self._concept_tokens["attention_mask"][concepts]
-        length = int(mask.sum(dim=1).max())
-        ids = self._concept_tokens["input_ids"][concepts]
-        if bool(mask[:, :length].sum() == mask.sum()):  # right-padded: cut the padding that no text of these needs
-            ids, mask = ids[:, :length], mask[:, :length]
-        return self._encode_text({"input_ids": ids, "attention_mask": mask}, concepts, self._concept_cache)
+        assert self._prompts is not None
+        if self._concept_cache is not None:
+            return self._encode_text(self._prompts.tokens(concepts), concepts, self._concept_cache)
+        groups = self._prompts.groups(concepts)
+        parts = [self._encode_text(self._prompts.tokens(concepts[group]), concepts[group], None) for group in groups]
+        if len(parts) == 1:
+            return parts[0]
+        order = torch.argsort(torch.cat(groups)).to(parts[0].device)
+        return torch.cat(parts).index_select(0, order)
 
     def refresh_prototypes(self, batch_size: int = 512) -> None:
         """Re-rank all prototypes with the encoder as it is."""

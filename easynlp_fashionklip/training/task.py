@@ -160,7 +160,8 @@ class FashionKLIPTask(nn.Module):
         itc_part = self.itc(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
         cva_part = torch.zeros_like(itc_part)
         if whole.knowledge is not None:
-            self.bank.update(whole.rows, images)
+            finite = images.detach().isfinite().all(dim=1)  # a step that fails must not spoil later prototypes
+            self.bank.update(whole.rows[finite], images[finite])
             concepts = distributed.gather_with_grad(outputs["concept_embeds"], whole.concept_sizes)
             cva_part = self.cva(images, concepts, whole.knowledge, scale, whole.own_pairs, whole.own_concepts)
         itc, cva = distributed.sum_over_ranks(torch.stack([itc_part, cva_part])).unbind()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from easynlp_fashionklip.losses import ConceptBatch, ConceptVisualAlignmentLoss
+from easynlp_fashionklip.losses.itc import itc_loss
 from easynlp_fashionklip.losses.tiles import MAX_ENTRIES, bounded, tiled_sum, tiles
 
 
@@ -82,3 +87,50 @@ def test_a_tile_is_bounded_by_its_entries() -> None:
     assert bounded(5000, MAX_ENTRIES // 3) == 3
     assert bounded(5, 2 * MAX_ENTRIES) == 1
     assert bounded(0, 0) == MAX_ENTRIES
+
+
+class LargestFloat(TorchDispatchMode):
+    """Notes the size of the largest floating-point tensor that any operation makes."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for one in tree_leaves(result):
+            if isinstance(one, Tensor) and one.is_floating_point():
+                self.largest = max(self.largest, one.numel())
+        return result
+
+
+PAIRS, CONCEPTS = 60, 80
+
+
+def concepts_of_pairs() -> ConceptBatch:
+    """Each pair names four concepts, each concept has two relatives and three prototypes."""
+    membership = torch.zeros(PAIRS, CONCEPTS, dtype=torch.bool)
+    pair = torch.arange(PAIRS)
+    for step in range(4):
+        membership[pair, (4 * pair + step * 7) % CONCEPTS] = True
+    number = torch.arange(CONCEPTS)
+    related = ((number[:, None] - number).abs() <= 1) & (number[:, None] // 3 == number // 3)
+    index = (number[:, None] * 3 + torch.arange(3)) % 150
+    prototypes = random(150, 4, seed=5).detach()
+    return ConceptBatch(membership, related, prototypes, index, torch.ones_like(index, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("name", ["softmax", "sigmoid", "image", "prototype"])
+def test_with_chunks_no_full_matrix_exists_forward_or_backward(name: str) -> None:
+    largest = {}
+    for chunk in (0, 6):
+        images, texts, concepts = (random(rows, 4, seed=rows) for rows in (PAIRS, PAIRS, CONCEPTS))
+        scale = random(1, seed=3)
+        with LargestFloat() as seen:
+            if name in ("softmax", "sigmoid"):
+                loss = itc_loss(name, chunk).double()(images, texts, scale)  # type: ignore[arg-type]
+            else:
+                cva = ConceptVisualAlignmentLoss(name, chunk=chunk)  # type: ignore[arg-type]
+                loss = cva(images, concepts, concepts_of_pairs(), scale)
+            loss.backward()
+        largest[chunk] = seen.largest
+    assert largest[0] >= PAIRS * PAIRS
+    assert largest[6] < PAIRS * PAIRS / 3

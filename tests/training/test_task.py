@@ -77,6 +77,17 @@ def test_the_batchs_pictures_enter_the_bank(make_task: Make, make_batch: Make) -
     assert torch.equal(task.bank.embeds[[0, 2, 3, 5]], before[[0, 2, 3, 5]])
 
 
+def test_pictures_whose_embedding_is_no_number_do_not(make_task: Make, make_batch: Make) -> None:
+    task = make_task()
+    before = task.bank.embeds.clone()
+    batch = make_batch(task, [1, 4])
+    batch["pixel_values"][0, 0, 0, 0] = torch.nan
+    losses = task.compute_loss(task(batch))
+    assert not losses["loss"].isfinite()
+    assert torch.equal(task.bank.embeds[1], before[1])
+    assert not torch.equal(task.bank.embeds[4], before[4])
+
+
 def test_refresh_ranks_with_the_encoder_as_it_is_and_keeps_its_mode(make_task: Make) -> None:
     task = make_task()
     task.model.train()

@@ -59,6 +59,10 @@ class DualEncoder(nn.Module):
         """B x L token ids -> B x d unit vectors, float32; without a mask the padding token is masked."""
         return F.normalize(self.backend.text_features(input_ids, attention_mask).float(), dim=-1)
 
+    def encode_prompts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `encode_text`, of many short texts with much in common (concepts), B x L on the CPU."""
+        return self.project_text(self.backend.prompt_tower_output(input_ids, attention_mask))
+
     @property
     def text_tower_frozen(self) -> bool:
         """Whether nothing of the text tower trains, so that its outputs may be kept."""

@@ -82,12 +82,7 @@ class FashionKLIPTask(nn.Module):
         assert self._prompts is not None
         if self._concept_cache is not None:
             return self._encode_text(self._prompts.tokens(concepts), concepts, self._concept_cache)
-        groups = self._prompts.groups(concepts)
-        parts = [self._encode_text(self._prompts.tokens(concepts[group]), concepts[group], None) for group in groups]
-        if len(parts) == 1:
-            return parts[0]
-        order = torch.argsort(torch.cat(groups)).to(parts[0].device)
-        return torch.cat(parts).index_select(0, order)
+        return self.model.encode_prompts(**self._prompts.tokens(concepts))
 
     def refresh_prototypes(self, batch_size: int = 512) -> None:
         """Re-rank all prototypes with the encoder as it is."""

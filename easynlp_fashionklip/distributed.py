@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -60,38 +61,79 @@ class _GatherWithGrad(torch.autograd.Function):
     """All-gather along dimension 0 whose backward sums the ranks' gradients for this rank's rows."""
 
     @staticmethod
-    def forward(ctx: Any, local: Tensor) -> Tensor:
-        ctx.rows = len(local)
-        return gather(local)
+    def forward(ctx: Any, local: Tensor, sizes: Sequence[int]) -> Tensor:
+        ctx.start, ctx.rows = sum(sizes[: dist.get_rank()]), len(local)
+        return gather(local, sizes)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         # A copy: autograd may hand the same tensor to other nodes, and all_reduce writes in place.
         total = grad_outputs[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
-        start = dist.get_rank() * ctx.rows
-        return total[start : start + ctx.rows]
+        return total[ctx.start : ctx.start + ctx.rows], None
 
 
-def gather(local: Tensor) -> Tensor:
-    """Concatenate every rank's tensor along dimension 0, in rank order, without gradient; equal shapes needed."""
+def gather_sizes(size: int) -> list[int]:
+    """Every rank's number, in rank order."""
     if not is_distributed():
-        return local
-    local = local.contiguous()  # before `empty_like`, which keeps strides: nccl wants both contiguous
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local)
-    return torch.cat(parts)
+        return [size]
+    sizes = torch.tensor([size], device=local_device())
+    parts = [torch.empty_like(sizes) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, sizes)
+    return torch.cat(parts).tolist()
 
 
-def gather_with_grad(local: Tensor) -> Tensor:
-    """As `gather`, with gradient.
+def gather(local: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
+    """Concatenate every rank's tensor along dimension 0, in rank order, without gradient.
 
-    When every rank computes the same global loss from the gathered tensor, each rank's gradient is world_size times
-    its share of the true one; DistributedDataParallel's mean over ranks makes it exact.
+    Args:
+        local: this rank's rows; the ranks may have different numbers of them, but nothing else that differs.
+        sizes: the ranks' numbers of rows where they are known: asking for them is a message more.
     """
     if not is_distributed():
         return local
-    return cast(Tensor, _GatherWithGrad.apply(local))
+    sizes = gather_sizes(len(local)) if sizes is None else sizes
+    longest = max(sizes)
+    if longest == 0:
+        return local
+    # Collectives want equal shapes. Contiguous before `empty_like`, which keeps strides: nccl wants both contiguous.
+    padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])]).contiguous()
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+
+def gather_with_grad(local: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
+    """As `gather`, with gradient.
+
+    A row's gradient is the sum of what the ranks' losses say of it. Where each rank computes the same global loss that
+    is world_size times the true one, which DistributedDataParallel's mean over ranks makes exact; where each computes
+    its part of the loss, the sum is exact and the mean wants the parts multiplied by world_size.
+    """
+    if not is_distributed():
+        return local
+    sizes = gather_sizes(len(local)) if sizes is None else sizes
+    return cast(Tensor, _GatherWithGrad.apply(local, sizes)) if max(sizes) else local
+
+
+def share_sizes(total: int) -> list[int]:
+    """`total` dealt out to the ranks in contiguous shares, in rank order, that differ by one at most."""
+    world = world_size()
+    return [(rank + 1) * total // world - rank * total // world for rank in range(world)]
+
+
+def own_slice(sizes: Sequence[int]) -> slice:
+    """Where this rank's rows are among those of all."""
+    start = sum(sizes[: rank()])
+    return slice(start, start + sizes[rank()])
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of every rank's tensor, without gradient."""
+    total = values.detach().clone()
+    if is_distributed():
+        dist.all_reduce(total)
+    return total
 
 
 def gather_objects(local: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Two processes over gloo equal one; everything is a no-op with a single process.
+"""Two and three processes over gloo equal one, with unequal shares too; everything is a no-op with a single process.
 
 The file is also the program of those processes: `python test_distributed.py FOLDER` writes FOLDER/RANK.pt.
 """
@@ -21,8 +21,9 @@ import easynlp_fashionklip
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.losses import ConceptBatch, ConceptVisualAlignmentLoss, ImageTextContrastiveLoss, total_loss
 
-WORLD = 2
-PAIRS, CONCEPTS, PROTOTYPES = 6, 5, 7
+WORLDS = (2, 3)
+PAIRS, CONCEPTS, PROTOTYPES = 7, 5, 7  # no multiples of a number of processes
+VARIANTS = ("both", "paper", "both in tiles")
 SEED = 20
 
 
@@ -32,7 +33,7 @@ def random(*shape: int, seed: int) -> Tensor:
 
 def concept_batch() -> ConceptBatch:
     membership = torch.zeros(PAIRS, CONCEPTS, dtype=torch.bool)
-    for pair, named in enumerate([[0, 1], [], [2], [3, 4], [0], [2, 3]]):
+    for pair, named in enumerate([[0, 1], [], [2], [3, 4], [0], [2, 3], [4]]):
         membership[pair, named] = True
     related = torch.eye(CONCEPTS, dtype=torch.bool)
     related[0, 1] = related[1, 0] = True
@@ -42,19 +43,18 @@ def concept_batch() -> ConceptBatch:
         prototype_embeds=F.normalize(random(PROTOTYPES, 4, seed=1), dim=1),
         prototype_index=torch.tensor([[0, 1, 2], [1, 3, 0], [4, 5, 6], [6, 2, 0], [0, 0, 0]]),
         prototype_mask=torch.tensor([[1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=torch.bool),
-        slots=torch.tensor([[0, 1], [-1, -1], [2, -1], [3, 4], [0, -1], [2, 3]]),
+        slots=torch.tensor([[0, 1], [-1, -1], [2, -1], [3, 4], [0, -1], [2, 3], [4, -1]]),
     )
 
 
 def share(rows: Tensor) -> Tensor:
-    """This process's rows; the last share is padded, as all must be equally long."""
-    size = -(-len(rows) // distributed.world_size())
-    padded = torch.cat([rows, rows[: size * distributed.world_size() - len(rows)]])
-    return padded[distributed.rank() * size : (distributed.rank() + 1) * size]
+    """This process's rows: a contiguous slice, of another length than the others' where it does not come out even."""
+    return rows[distributed.own_slice(distributed.share_sizes(len(rows)))]
 
 
-def loss_and_gradients(variant: str) -> list[Tensor]:
+def loss_and_gradients(name: str) -> list[Tensor]:
     """ITC + CVA over the global batch, and its gradient in two encoders and the scale, as DDP would average it."""
+    variant, _, tiles = name.partition(" ")
     images_encoder = random(5, 4, seed=2).requires_grad_()
     text_encoder = random(5, 4, seed=3).requires_grad_()
     log_scale = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
@@ -64,14 +64,13 @@ def loss_and_gradients(variant: str) -> list[Tensor]:
         (random(PAIRS, 5, seed=5), text_encoder),
         (random(CONCEPTS, 5, seed=6), text_encoder),
     ):
-        local = F.normalize(share(rows) @ encoder, dim=1)
-        embeds.append(distributed.gather_with_grad(local)[: len(rows)])
+        embeds.append(distributed.gather_with_grad(F.normalize(share(rows) @ encoder, dim=1)))
     images, texts, concepts = embeds
-    products = distributed.gather(share(torch.tensor([1, 2, 3, 1, 5, 6])))
+    products = distributed.gather(share(torch.tensor([1, 2, 3, 1, 5, 6, 7])))
     batch = concept_batch()
     assert torch.equal(distributed.gather(share(batch.membership)), batch.membership)
     itc = ImageTextContrastiveLoss()(images, texts, log_scale.exp(), products)
-    cva = ConceptVisualAlignmentLoss(variant, 2)(images, concepts, batch, log_scale.exp())  # type: ignore[arg-type]
+    cva = ConceptVisualAlignmentLoss(variant, 2, 2 if tiles else 0)(images, concepts, batch, log_scale.exp())  # type: ignore[arg-type]
     loss = total_loss(itc, cva, 0.3)
     gradients = [g.clone() for g in torch.autograd.grad(loss, (images_encoder, text_encoder, log_scale))]
     if distributed.is_distributed():
@@ -101,6 +100,9 @@ def primitives() -> dict[str, Any]:
         "empty": tuple(distributed.gather_with_grad(torch.zeros(0, 4)).shape),
         "objects": distributed.gather_objects({"rank": rank, "values": list(range(rank))}),
         "broadcast": distributed.broadcast_object(["from", rank]),
+        "unequal": distributed.gather(torch.full((rank, 2), rank)).tolist(),
+        "sizes": (distributed.gather_sizes(rank), distributed.share_sizes(7), distributed.own_slice([3, 2, 2])),
+        "sum": distributed.sum_over_ranks(torch.tensor([1.0, rank])).tolist(),
         "any": [distributed.any_rank(flag) for flag in (False, rank == 0, rank == distributed.world_size() - 1, True)],
     }
 
@@ -109,7 +111,7 @@ def worker(folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.initialise()
     distributed.initialise()  # a second call changes nothing
-    result = {variant: loss_and_gradients(variant) for variant in ("both", "paper")}
+    result = {variant: loss_and_gradients(variant) for variant in VARIANTS}
     torch.save({**result, "shared": shared_gradient(), "primitives": primitives()}, folder / f"{distributed.rank()}.pt")
     distributed.barrier()
     distributed.finish()
@@ -121,9 +123,10 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes found."""
+@pytest.fixture(scope="module", params=WORLDS)
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of several processes found."""
+    world = request.param
     folder = tmp_path_factory.mktemp("ranks")
     root = Path(easynlp_fashionklip.__file__).parents[1]
     environment = {
@@ -132,7 +135,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         "CUDA_VISIBLE_DEVICES": "",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": str(WORLD),
+        "WORLD_SIZE": str(world),
     }
     processes = [
         subprocess.Popen(
@@ -141,45 +144,54 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(WORLD)
+        for rank in range(world)
     ]
     try:
         errors = [process.communicate(timeout=120)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0] * WORLD, "\n".join(errors)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
+    assert [process.returncode for process in processes] == [0] * world, "\n".join(errors)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 
 
-@pytest.mark.parametrize("variant", ["both", "paper"])
-def test_two_processes_equal_one_in_loss_and_gradient(ranks: list[dict[str, Any]], variant: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_several_processes_equal_one_in_loss_and_gradient(ranks: list[dict[str, Any]], variant: str) -> None:
     expected = loss_and_gradients(variant)
     assert all(gradient.abs().max() > 1e-3 for gradient in expected[1:])
-    for rank in range(WORLD):
-        for got, wanted in zip(ranks[rank][variant], expected, strict=True):
+    for rank in ranks:
+        for got, wanted in zip(rank[variant], expected, strict=True):
             assert torch.allclose(got, wanted, rtol=0, atol=1e-10)
 
 
 def test_gathering_does_not_write_into_a_gradient_that_others_share(ranks: list[dict[str, Any]]) -> None:
-    """Each rank's rows get the sum over the ranks (here both have the same weights), for both tensors alike."""
-    weights = torch.arange(1.0, 13.0).reshape(4, 3)
-    for rank in range(WORLD):
+    """Each rank's rows get the sum over the ranks (here all have the same weights), for both tensors alike."""
+    world = len(ranks)
+    weights = torch.arange(1.0, 6.0 * world + 1).reshape(2 * world, 3)
+    for rank in range(world):
         for gradient in ranks[rank]["shared"]:
-            assert torch.equal(gradient, WORLD * weights[2 * rank : 2 * rank + 2])
+            assert torch.equal(gradient, world * weights[2 * rank : 2 * rank + 2])
 
 
-def test_primitives_of_two_processes(ranks: list[dict[str, Any]]) -> None:
-    for rank in range(WORLD):
+def test_primitives_of_several_processes(ranks: list[dict[str, Any]]) -> None:
+    world = len(ranks)
+    for rank in range(world):
         assert ranks[rank]["primitives"] == {
             "rank": rank,
-            "world_size": 2,
+            "world_size": world,
             "is_distributed": True,
-            "gathered": [[0, 0], [1, 10]],
-            "columns": [[0, 2], [0, 3], [1, 2], [1, 3]],
+            "gathered": [[one, 10 * one] for one in range(world)],
+            "columns": [row for one in range(world) for row in ([one, 2], [one, 3])],
             "empty": (0, 4),
-            "objects": [{"rank": 0, "values": []}, {"rank": 1, "values": [0]}],
+            "objects": [{"rank": one, "values": list(range(one))} for one in range(world)],
             "broadcast": ["from", 0],
+            "unequal": [[one, one] for one in range(world) for _ in range(one)],  # nothing of rank 0
+            "sizes": (
+                list(range(world)),
+                [3, 4] if world == 2 else [2, 2, 3],
+                [slice(0, 3), slice(3, 5), slice(5, 7)][rank],
+            ),
+            "sum": [world, sum(range(world))],
             "any": [False, True, True, True],
         }
 
@@ -194,6 +206,9 @@ def test_a_single_process_needs_no_group() -> None:
         "empty": (0, 4),
         "objects": [{"rank": 0, "values": []}],
         "broadcast": ["from", 0],
+        "unequal": [],
+        "sizes": ([0], [7], slice(0, 3)),
+        "sum": [1.0, 0.0],
         "any": [False, True, True, True],
     }
     distributed.barrier()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
 
 
@@ -27,13 +28,33 @@ class ConceptBatch:
     prototype_mask: Tensor
     slots: Tensor | None = None
 
+    def to(self, device: torch.device) -> ConceptBatch:
+        """The same on a device."""
+        held = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return replace(self, **{name: tensor.to(device) for name, tensor in held if tensor is not None})
+
     def filled_index(self) -> Tensor:
         """`prototype_index` with 0 where masked, so that it may index any non-empty (Q, ...)."""
         return self.prototype_index.masked_fill(~self.prototype_mask, 0)
 
-    def owned(self) -> Tensor:
-        """Bool (U, Q): prototype q is one of concept u's own."""
-        owned = self.prototype_mask.new_zeros(len(self.prototype_index), len(self.prototype_embeds))
-        concept, slot = self.prototype_mask.nonzero(as_tuple=True)
-        owned[concept, self.prototype_index[concept, slot]] = True
-        return owned
+    def owned(self, concepts: Tensor) -> Tensor:
+        """Bool (n, Q) of n concepts (int64): prototype q is one of the concept's own."""
+        return self._marked(torch.arange(len(concepts), device=concepts.device), concepts, len(concepts))
+
+    def owned_by_relatives(self, concepts: Tensor) -> Tensor:
+        """Bool (n, Q) of n concepts: prototype q stands for the concept, an ancestor or a descendant."""
+        row, relative = self.related[concepts].nonzero(as_tuple=True)
+        return self._marked(row, relative, len(concepts))
+
+    def _marked(self, row: Tensor, concept: Tensor, rows: int) -> Tensor:
+        """Bool (rows, Q): in row `row[k]`, the prototypes of concept `concept[k]`."""
+        marked = self.prototype_mask.new_zeros(rows, len(self.prototype_embeds))
+        present = self.prototype_mask[concept]  # (k, M)
+        marked[row[:, None].expand_as(present)[present], self.prototype_index[concept][present]] = True
+        return marked
+
+    def named_relatives(self, concepts: Tensor) -> Tensor:
+        """Bool (n, B) of n concepts: text i names the concept, an ancestor or a descendant."""
+        related = self.related[concepts]  # (n, U)
+        near = related.any(dim=0).nonzero().flatten()  # few, where n is: the product stays small
+        return related[:, near].float() @ self.membership[:, near].T.float() > 0

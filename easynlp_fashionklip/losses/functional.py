@@ -1,20 +1,10 @@
-"""Pieces the losses share: a softmax with excluded entries, soft targets, one masked mean."""
+"""Pieces the losses share: a softmax with excluded entries, one or several right answers."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` where `mask` is true; 0 (with a gradient of 0, not NaN) where nothing is.
-
-    Args:
-        values: any shape, finite where `mask` is true.
-        mask: bool, same shape.
-    """
-    kept = torch.where(mask, values, torch.zeros_like(values))
-    return kept.sum() / mask.sum().clamp(min=1)
 
 
 def excluding_log_softmax(logits: Tensor, excluded: Tensor) -> Tensor:
@@ -25,6 +15,21 @@ def excluding_log_softmax(logits: Tensor, excluded: Tensor) -> Tensor:
     lowest = torch.finfo(logits.dtype).min
     log_probabilities = torch.log_softmax(logits.masked_fill(excluded, lowest), dim=-1)
     return log_probabilities.masked_fill(excluded, 0.0)
+
+
+def excluding_nll(logits: Tensor, excluded: Tensor, right: Tensor) -> Tensor:
+    """-log softmax of one right answer in each row as if `excluded` entries were absent.
+
+    Args:
+        logits: (N, M).
+        excluded: bool (N, M); where the right answer is marked as excluded, that is ignored.
+        right: int64 (N,).
+
+    Returns:
+        (N,).
+    """
+    excluded = excluded.scatter(1, right[:, None], False)
+    return F.cross_entropy(logits.masked_fill(excluded, -torch.inf), right, reduction="none")
 
 
 def even_targets(positives: Tensor, dtype: torch.dtype) -> Tensor:

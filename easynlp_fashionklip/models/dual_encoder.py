@@ -60,6 +60,10 @@ class DualEncoder(nn.Module):
         """B x L token ids -> B x d unit vectors, float32; without a mask the padding token is masked."""
         return F.normalize(self.backend.text_features(input_ids, attention_mask).float(), dim=-1)
 
+    def encode_prompts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `encode_text`, of many short texts with much in common (concepts), B x L on the CPU."""
+        return self.project_text(self.backend.prompt_tower_output(input_ids, attention_mask))
+
     @property
     def image_tower_frozen(self) -> bool:
         """Whether nothing of the image tower trains, so that its outputs may be kept."""
@@ -114,6 +118,13 @@ class DualEncoder(nn.Module):
             InputError: a tower has fewer layers than that.
         """
         self.backend.freeze(choice)
+
+    def set_gradient_checkpointing(self) -> None:
+        """Compute each block's activations again in the backward pass of training instead of keeping them.
+
+        Embeddings and gradients stay what they are, for about a third more time.
+        """
+        self.backend.set_gradient_checkpointing()
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors, pytorch_model.bin, the tokenizer and preprocessor_config.json.

@@ -68,7 +68,7 @@ class ConceptKnowledge:
             if len(pictures) and pictures.max() + 1 < len(pictures):
                 offsets, images = first_of_each_picture(offsets, images, pictures)
         # Kept for the whole run, and there are millions: 4 bytes each.
-        self._concepts = concepts.astype(np.int32)
+        self._concepts: np.ndarray = concepts.astype(np.int32)
         self._candidates: tuple[np.ndarray, np.ndarray] = (offsets, images.astype(np.int32))
         self._picture_keys = picture_keys
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)
@@ -250,23 +250,26 @@ class ConceptKnowledge:
         before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(images[values], dtype=np.int64)])
         return before[offsets[1:]] > before[offsets[:-1]]
 
-    def batch(self, rows: Tensor, bank: EmbeddingBank, paper_slots: bool = False) -> tuple[Tensor, ConceptBatch]:
+    def batch(
+        self, rows: Tensor, bank: EmbeddingBank, paper_slots: bool = False, prototypes: bool = True
+    ) -> tuple[Tensor, ConceptBatch]:
         """What the CVA loss needs to know of a global batch.
 
         Args:
             rows: int64 (B,) of the table, the same on every process.
             bank: where the prototypes' embeddings are.
             paper_slots: also fill the fixed slots of variant `paper`.
+            prototypes: False leaves out all prototypes, for a loss that does not look at them.
 
         Returns:
             int64 (U,) ascending concept numbers, and the batch's knowledge of them, on the CPU.
         """
-        lists = [self._concepts[self._offsets[row] : self._offsets[row + 1]] for row in rows.tolist()]
-        flat = np.concatenate(lists).astype(np.int64) if lists else np.zeros(0, np.int64)
-        unique, place = np.unique(flat, return_inverse=True)
+        offsets, values = take_rows(self._offsets, self._concepts, rows.numpy())
+        unique, place = np.unique(values.astype(np.int64), return_inverse=True)
+        pair = rows_of(offsets)
         membership = torch.zeros(len(rows), len(unique), dtype=torch.bool)
-        membership[np.repeat(np.arange(len(rows)), [len(found) for found in lists]), place] = True
-        own_rows = self.prototype_rows[unique]  # (U, M)
+        membership[pair, place] = True
+        own_rows = self.prototype_rows[unique] if prototypes else torch.full((len(unique), 0), -1)  # (U, M)
         mask = own_rows >= 0
         distinct, index = torch.unique(own_rows[mask], return_inverse=True)
         prototype_index = torch.zeros_like(own_rows)
@@ -277,16 +280,16 @@ class ConceptKnowledge:
             prototype_embeds=bank.get(distinct),
             prototype_index=prototype_index,
             prototype_mask=mask,
-            slots=self._slots(membership, unique) if paper_slots else None,
+            slots=self._slots(offsets, pair, place, unique) if paper_slots else None,
         )
 
-    def _slots(self, membership: Tensor, unique: np.ndarray) -> Tensor:
+    def _slots(self, offsets: np.ndarray, pair: np.ndarray, place: np.ndarray, unique: np.ndarray) -> Tensor:
         """The `PAPER_SLOTS` most specific concepts of each pair, as columns of `membership`; -1 for none."""
-        slots = torch.full((len(membership), PAPER_SLOTS), -1, dtype=torch.int64)
-        for pair, row in enumerate(membership):
-            columns = row.nonzero().flatten().numpy()
-            order = np.argsort(-self._specificity[unique[columns]], kind="stable")[:PAPER_SLOTS]
-            slots[pair, : len(order)] = torch.from_numpy(columns[order])
+        order = np.lexsort((place, -self._specificity[unique[place]], pair))  # within a pair: deepest first
+        rank = np.arange(len(pair)) - offsets[pair]
+        kept = rank < PAPER_SLOTS
+        slots = torch.full((len(offsets) - 1, PAPER_SLOTS), -1, dtype=torch.int64)
+        slots[pair[kept], rank[kept]] = torch.from_numpy(place[order][kept])
         return slots
 
 

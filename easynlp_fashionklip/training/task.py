@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,16 +11,13 @@ from torch import Tensor, nn
 
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.config import AppConfig
-from easynlp_fashionklip.losses import (
-    ConceptBatch,
-    ConceptVisualAlignmentLoss,
-    ImageTextContrastiveLoss,
-    balance_weight,
-    total_loss,
-)
+from easynlp_fashionklip.losses import ConceptVisualAlignmentLoss, balance_weight, total_loss
+from easynlp_fashionklip.losses.itc import SIGMOID_INITIAL_SCALE, itc_loss
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
+from easynlp_fashionklip.training.concept_prompts import ConceptPrompts
 from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
+from easynlp_fashionklip.training.global_batch import GlobalBatch, gather_batch
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
 from easynlp_fashionklip.training.refresh import RefreshReport, refresh
 
@@ -31,7 +29,11 @@ class FashionKLIPTask(nn.Module):
     """ITC, and CVA where there is a graph, over the global batch.
 
     `forward` runs the encoders on this process's pairs and on its share of the batch's unique concepts (the part that
-    DistributedDataParallel must see); `compute_loss` gathers and compares. Both follow EasyNLP's contract.
+    DistributedDataParallel must see); `compute_loss` gathers and compares. Both follow EasyNLP's contract. A batch in
+    several micro-batches takes `training.contrastive_step`.
+
+    With the sigmoid loss training begins at SigLIP's temperature and bias, whatever the model was trained with before;
+    the bias is `itc.bias`, in `itc.state_dict()`, and no part of a checkpoint's folder.
     """
 
     def __init__(self, model: DualEncoder, config: AppConfig, num_rows: int) -> None:
@@ -39,19 +41,23 @@ class FashionKLIPTask(nn.Module):
         self.model = model
         self.config = config
         self.num_rows = num_rows
-        self.itc = ImageTextContrastiveLoss()
-        self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes)
+        self.itc = itc_loss(config.itc_loss, config.loss_chunk)
+        self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes, config.loss_chunk)
+        if config.itc_loss == "sigmoid":
+            nn.init.constant_(model.logit_scale, math.log(SIGMOID_INITIAL_SCALE))
+        if config.gradient_checkpointing:
+            model.set_gradient_checkpointing()
         self.knowledge: ConceptKnowledge | None = None
         self.bank = EmbeddingBank(num_rows if config.cva else 0, model.embed_dim)
         self.pictures = FrozenPictures(model, num_rows)
         self._caption_cache = self._cache(num_rows)
         self._concept_cache: FrozenTowerCache | None = None
-        self._concept_tokens: dict[str, Tensor] = {}
+        self._prompts: ConceptPrompts | None = None
 
     def attach(self, knowledge: ConceptKnowledge) -> None:
         """Train with this graph's concepts from now on."""
         self.knowledge = knowledge
-        self._concept_tokens = self.model.processor.tokenize(knowledge.prompts())
+        self._prompts = ConceptPrompts(self.model.processor.tokenize(knowledge.prompts()))
         self._concept_cache = self._cache(knowledge.num_concepts)
 
     def _cache(self, num_keys: int) -> FrozenTowerCache | None:
@@ -77,14 +83,13 @@ class FashionKLIPTask(nn.Module):
 
     def encode_concepts(self, concepts: Tensor) -> Tensor:
         """(n,) concept numbers -> (n, d) unit vectors of their prompts."""
-        if len(concepts) == 0:
-            return torch.zeros(0, self.model.embed_dim, device=self.model.logit_scale.device)
-        mask = self._concept_tokens["attention_mask"][concepts]
-        length = int(mask.sum(dim=1).max())
-        ids = self._concept_tokens["input_ids"][concepts]
-        if bool(mask[:, :length].sum() == mask.sum()):  # right-padded: cut the padding that no text of these needs
-            ids, mask = ids[:, :length], mask[:, :length]
-        return self._encode_text({"input_ids": ids, "attention_mask": mask}, concepts, self._concept_cache)
+        if len(concepts) == 0:  # with gradient: all processes must take part in the backward pass of the gathering
+            nothing = torch.zeros(0, self.model.embed_dim, device=self.model.logit_scale.device)
+            return nothing.requires_grad_(torch.is_grad_enabled())
+        assert self._prompts is not None
+        if self._concept_cache is not None:
+            return self._encode_text(self._prompts.tokens(concepts), concepts, self._concept_cache)
+        return self.model.encode_prompts(**self._prompts.tokens(concepts))
 
     def refresh_prototypes(self) -> RefreshReport | None:
         """Re-rank the prototypes with the encoder as it is, on every process; None without a graph."""
@@ -97,46 +102,75 @@ class FashionKLIPTask(nn.Module):
         self.model.train(training)
         return report
 
+    def global_batch(self, micro_batches: Sequence[Batch]) -> GlobalBatch:
+        """Exchange what the processes must know of a contrastive batch: its pairs and their unique concepts.
+
+        Args:
+            micro_batches: this process's share, of `PairCollator`.
+        """
+        found = gather_batch(micro_batches, self.model.logit_scale.device)
+        if self.knowledge is None:
+            return found
+        slots = self.config.cva_variant == "paper"
+        return found.with_concepts(
+            *self.knowledge.batch(found.rows.cpu(), self.bank, slots, prototypes=self.cva.needs_prototypes)
+        )
+
     def forward(self, batch: Batch) -> Batch:
         """Encode.
 
         Args:
             batch: of `PairCollator`: `pixel_values` B x 3 x H x W (absent where `pictures` has them), `input_ids` and
-                `attention_mask` B x L, `rows`, `product_keys` and `text_keys` B.
+                `attention_mask` B x L, `rows`, `product_keys` and `text_keys` B; and `concepts`, which concepts to
+                encode beside, int64 (n,). A batch without `concepts` is a contrastive batch of its own: its concepts
+                are found, and this process's share of them encoded.
 
         Returns:
-            `image_embeds`, `text_embeds` (B x d), and with a graph `concept_embeds` (this process's share of the U
-            unique concepts of the global batch x d), `concepts` (U) and `concept_batch`; and the keys handed through.
+            `image_embeds`, `text_embeds` (B x d) and `concept_embeds` (n x d); of a batch of its own `global_batch`.
         """
-        device = self.model.logit_scale.device
-        outputs: Batch = {
-            "image_embeds": self.pictures.encode(batch),
-            "text_embeds": self._encode_text(batch, batch["rows"], self._caption_cache),
-            "product_keys": distributed.gather(batch["product_keys"].to(device)),
-            "text_keys": distributed.gather(batch["text_keys"].to(device)),
-        }
-        if self.knowledge is not None:
-            rows = distributed.gather(batch["rows"].to(device)).cpu()
-            concepts, known = self.knowledge.batch(rows, self.bank, self.config.cva_variant == "paper")
-            outputs.update(rows=rows, concepts=concepts, concept_batch=known)
-            outputs["concept_embeds"] = self.encode_concepts(_share(concepts))
+        outputs: Batch = {}
+        if "concepts" not in batch:
+            whole = outputs["global_batch"] = self.global_batch([batch])
+            batch = {**batch, "concepts": whole.concepts[whole.own_concepts]}
+        outputs["image_embeds"] = self.pictures.encode(batch)
+        outputs["text_embeds"] = self._encode_text(batch, batch["rows"], self._caption_cache)
+        outputs["concept_embeds"] = self.encode_concepts(batch["concepts"].cpu())
         return outputs
 
+    def loss_parameters(self) -> list[nn.Parameter]:
+        """Trained parameters that `compute_loss` uses itself: the temperature, and the sigmoid loss's bias."""
+        return [one for one in (self.model.logit_scale, *self.itc.parameters()) if one.requires_grad]
+
     def compute_loss(self, outputs: Batch, label_ids: object = None) -> dict[str, Tensor]:
-        """Scalars `loss`, `itc_loss`, `cva_loss`, `cva_weight` and `logit_scale` (the inverse temperature)."""
+        """Losses of the global batch, from this process's embeddings.
+
+        Args:
+            outputs: of `forward`, with `global_batch`.
+            label_ids: ignored; EasyNLP passes it.
+
+        Returns:
+            scalars `loss`, `itc_loss`, `cva_loss`, `cva_weight` and `logit_scale` (the inverse temperature), the same
+            on every process. The gradient of `loss` is that of this process's part of it times the number of
+            processes, so that the mean over processes, as of DistributedDataParallel, is the gradient of the whole.
+        """
+        whole: GlobalBatch = outputs["global_batch"]
         scale = self.model.logit_scale.exp().clamp(max=MAX_SCALE)
-        images = distributed.gather_with_grad(outputs["image_embeds"])
-        texts = distributed.gather_with_grad(outputs["text_embeds"])
-        itc = self.itc(images, texts, scale, outputs["product_keys"], outputs["text_keys"])
-        cva = weight = torch.zeros_like(itc)
-        if self.knowledge is not None:
-            self.bank.update(outputs["rows"], images)
-            cva = self._cva_loss(images, outputs, scale)
-            weight = self._weight(itc, cva)
+        both = torch.cat([outputs["image_embeds"], outputs["text_embeds"]], dim=1)
+        images, texts = distributed.gather_with_grad(both, whole.sizes).chunk(2, dim=1)
+        itc_part = self.itc(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
+        cva_part = torch.zeros_like(itc_part)
+        if whole.knowledge is not None:
+            finite = images.detach().isfinite().all(dim=1)  # a step that fails must not spoil later prototypes
+            self.bank.update(whole.rows[finite], images[finite])
+            concepts = distributed.gather_with_grad(outputs["concept_embeds"], whole.concept_sizes)
+            cva_part = self.cva(images, concepts, whole.knowledge, scale, whole.own_pairs, whole.own_concepts)
+        itc, cva = distributed.sum_over_ranks(torch.stack([itc_part, cva_part])).unbind()
+        weight = self._weight(itc, cva)
+        own = distributed.world_size() * total_loss(itc_part, cva_part, weight)
         return {
-            "loss": total_loss(itc, cva, weight),
-            "itc_loss": itc.detach(),
-            "cva_loss": cva.detach(),
+            "loss": own + (total_loss(itc, cva, weight) - own).detach(),  # the whole's value, the part's gradient
+            "itc_loss": itc,
+            "cva_loss": cva,
             "cva_weight": weight,
             "logit_scale": scale.detach().squeeze(),
         }
@@ -145,28 +179,4 @@ class FashionKLIPTask(nn.Module):
         """w: balanced or fixed, and 0 for a batch without concepts, whose ITC then counts in full."""
         if self.config.cva_weight < 0:
             return balance_weight(itc, cva, self.config.cva_weight_max)
-        return torch.where(cva > 0, self.config.cva_weight, 0.0).detach()
-
-    def _cva_loss(self, images: Tensor, outputs: Batch, scale: Tensor) -> Tensor:
-        concepts = distributed.gather_with_grad(outputs["concept_embeds"])[: len(outputs["concepts"])]
-        return self.cva(images, concepts, _to(outputs["concept_batch"], images.device), scale)
-
-
-def _share(concepts: Tensor) -> Tensor:
-    """This process's contiguous share of the unique concepts, padded so that all shares are equally long."""
-    world = distributed.world_size()
-    size = -(-len(concepts) // world)
-    padded = torch.cat([concepts, concepts[:1].expand(size * world - len(concepts))])
-    return padded[distributed.rank() * size : (distributed.rank() + 1) * size]
-
-
-def _to(batch: ConceptBatch, device: torch.device) -> ConceptBatch:
-    return replace(
-        batch,
-        membership=batch.membership.to(device),
-        related=batch.related.to(device),
-        prototype_embeds=batch.prototype_embeds.to(device),
-        prototype_index=batch.prototype_index.to(device),
-        prototype_mask=batch.prototype_mask.to(device),
-        slots=None if batch.slots is None else batch.slots.to(device),
-    )
+        return torch.where(cva > 0, self.config.cva_weight, 0.0)

@@ -12,7 +12,13 @@ from torch.nn import functional as F
 
 from easynlp_fashionklip.config import CvaVariant
 from easynlp_fashionklip.losses import ConceptBatch, ConceptVisualAlignmentLoss
-from easynlp_fashionklip.losses.cva import image_alignment, prototype_alignment, prototype_weights
+from easynlp_fashionklip.losses.cva import (
+    concept_to_image_nll,
+    concept_to_prototype_nll,
+    image_to_concept_nll,
+    prototype_to_concept_nll,
+    prototype_weights,
+)
 
 LEARNED: tuple[CvaVariant, ...] = ("prototype", "image", "both")
 OUT_OF_RANGE = 999  # what masked entries of `prototype_index` hold here: they must never be looked at
@@ -142,6 +148,42 @@ def test_value_and_gradient_equal_the_double_loop(variant: CvaVariant, top_k: in
         assert torch.allclose(got, wanted, atol=1e-10)
 
 
+@pytest.mark.parametrize("variant", (*LEARNED, "paper"))
+@pytest.mark.parametrize("chunk", [1, 2, 4, 5])
+@pytest.mark.parametrize("seed", range(2))
+def test_in_tiles_with_an_uneven_last_one(variant: CvaVariant, chunk: int, seed: int) -> None:
+    case = example(seed)
+    batch = replace(case.tensors(), slots=torch.tensor([[*named[:2], -1, -1][:2] for named in case.named]))
+    scale = torch.tensor([9.0], dtype=torch.float64, requires_grad=True)
+    inputs = (case.images, case.concepts, scale)
+    whole, tiled = (
+        ConceptVisualAlignmentLoss(variant, 2, size)(case.images, case.concepts, batch, scale) for size in (0, chunk)
+    )
+    assert tiled.item() == pytest.approx(whole.item(), abs=1e-12)
+    for got, wanted in zip(gradients(tiled, *inputs), gradients(whole, *inputs), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", (*LEARNED, "paper"))
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_parts_of_pairs_and_concepts_add_up(variant: CvaVariant, chunk: int) -> None:
+    """Uneven ones, and one (the pair without concepts, and no concept) that contributes nothing but takes part."""
+    case = example(3)
+    batch = replace(case.tensors(), slots=torch.tensor([[*named[:2], -1, -1][:2] for named in case.named]))
+    scale = torch.tensor([9.0], dtype=torch.float64, requires_grad=True)
+    inputs = (case.images, case.concepts, scale)
+    loss = ConceptVisualAlignmentLoss(variant, 2, chunk)
+    shares = ((slice(0, 1), slice(0, 4)), (slice(1, 2), slice(4, 4)), (slice(2, 8), slice(4, 6)))
+    parts = [loss(case.images, case.concepts, batch, scale, *share) for share in shares]
+    assert all(part.requires_grad for part in parts)
+    assert parts[1].item() == 0.0 or variant == "paper"
+    whole = loss(case.images, case.concepts, batch, scale)
+    assert sum(part.item() for part in parts) == pytest.approx(whole.item(), abs=1e-12)
+    summed = [sum(one) for one in zip(*(gradients(part, *inputs) for part in parts), strict=True)]
+    for got, wanted in zip(summed, gradients(whole, *inputs), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-12)
+
+
 def orthogonal(relatives: set[tuple[int, int]]) -> Example:
     """Two pairs, two concepts, two prototypes: everything of number i is the basis vector i."""
     basis = torch.eye(2, dtype=torch.float64)
@@ -185,16 +227,26 @@ def test_an_ancestor_is_never_a_negative(variant: CvaVariant) -> None:
 
 
 def test_an_ancestors_prototypes_are_never_negatives() -> None:
-    """Per element: (0, u=0) must not see prototype 3, which stands for 1 and 3, relatives of 0, alone."""
+    """Concept 0 must not see prototype 3, which stands for 1 and 3, relatives of 0, alone."""
     case = example(1)
-    element = torch.tensor([[0, 0]])
     scale = torch.tensor(8.0, dtype=torch.float64)
     prototypes = case.prototypes.clone().requires_grad_()
     batch = replace(case.tensors(), prototype_embeds=prototypes)
-    loss = prototype_alignment(case.images, case.concepts, batch, element, scale, 5).sum()
+    loss = concept_to_prototype_nll(case.concepts, batch, torch.tensor([0]), scale).sum()
     gradient = gradients(loss, prototypes)[0].abs().sum(dim=1)
     assert gradient[3].item() == 0.0
     assert (gradient[[0, 2, 5, 1, 8]] > 0).all()  # its own, and those of unrelated concepts
+
+
+def test_an_ancestors_text_is_no_negative_of_a_prototype() -> None:
+    """Prototype 5, concept 0's last, must not see concepts 1 and 3, relatives of 0; its row for concept 2 does."""
+    case = example(1)
+    scale = torch.tensor(8.0, dtype=torch.float64)
+    for concept, slot, unseen in ((0, 2, [1, 3]), (2, 0, [])):
+        args = (torch.tensor([concept]), torch.tensor([slot]), scale)
+        loss = prototype_to_concept_nll(case.concepts, case.tensors(), *args).sum()
+        seen = gradients(loss, case.concepts)[0].abs().sum(dim=1) > 0
+        assert seen.tolist() == [u not in unseen for u in range(6)]
 
 
 def test_a_picture_of_a_relative_is_neither_right_nor_wrong() -> None:
@@ -203,7 +255,8 @@ def test_a_picture_of_a_relative_is_neither_right_nor_wrong() -> None:
     assert case.named[4] == [3, 4]
     assert case.named[7] == [1, 3, 5]
     scale = torch.tensor(8.0, dtype=torch.float64)
-    loss = image_alignment(case.images, case.concepts, case.tensors(), torch.tensor([[0, 0]]), scale).sum()
+    loss = image_to_concept_nll(case.images, case.concepts, case.tensors(), torch.tensor([[0, 0]]), scale).sum()
+    loss = loss + concept_to_image_nll(case.images, case.concepts, case.tensors(), torch.tensor([0]), scale).sum()
     by_picture, by_concept = (g.abs().sum(dim=1) for g in gradients(loss, case.images, case.concepts))
     assert (by_picture[[4, 7]] == 0).all()
     assert (by_picture[[0, 1, 2, 3, 5, 6]] > 0).all()

@@ -1,4 +1,4 @@
-"""The pieces of the losses against plain loops, and their edges: nothing kept, everything excluded."""
+"""The pieces of the losses against plain loops, and their edges: everything excluded, nothing right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from easynlp_fashionklip.losses.functional import (
     even_targets,
     excluding_log_softmax,
-    masked_mean,
+    excluding_nll,
     soft_target_nll,
 )
 
@@ -19,27 +19,6 @@ from easynlp_fashionklip.losses.functional import (
 def random_logits(rows: int, columns: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return (5 * torch.randn(rows, columns, generator=generator, dtype=torch.float64)).requires_grad_()
-
-
-def test_masked_mean_of_what_is_kept() -> None:
-    values = torch.tensor([1.0, 2.0, 30.0, 6.0])
-    assert masked_mean(values, torch.tensor([True, True, False, True])).item() == 3.0
-
-
-def test_masked_mean_of_nothing_is_zero_with_zero_gradient() -> None:
-    values = torch.tensor([[1.0, torch.inf], [torch.nan, 2.0]], requires_grad=True)
-    mean = masked_mean(values, torch.zeros(2, 2, dtype=torch.bool))
-    (gradient,) = torch.autograd.grad(mean, values)
-    assert mean.item() == 0.0
-    assert torch.equal(gradient, torch.zeros(2, 2))
-
-
-def test_masked_mean_ignores_what_is_not_finite_where_masked() -> None:
-    values = torch.tensor([4.0, torch.nan], requires_grad=True)
-    mean = masked_mean(values, torch.tensor([True, False]))
-    (gradient,) = torch.autograd.grad(mean, values)
-    assert mean.item() == 4.0
-    assert gradient.tolist() == [1.0, 0.0]
 
 
 def test_excluded_entries_are_as_if_absent() -> None:
@@ -65,6 +44,21 @@ def test_a_row_with_everything_excluded_is_zeros_without_gradient(dtype: torch.d
     (gradient,) = torch.autograd.grad(result.sum(), logits)
     assert result.tolist() == [[0.0, 0.0], [0.0, 0.0]]
     assert gradient.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_one_right_answer_among_those_present() -> None:
+    """Row 0's right answer is marked as excluded and counts; row 2 has nothing else."""
+    logits = random_logits(3, 4)
+    right, kept = [1, 0, 3], [[1, 2], [0, 2, 3], [3]]
+    excluded = torch.ones(3, 4, dtype=torch.bool)
+    excluded[0, 2] = False
+    excluded[1, [0, 2, 3]] = False
+    result = excluding_nll(logits, excluded, torch.tensor(right))
+    for row in range(3):
+        total = sum(math.exp(logits[row, column].item()) for column in kept[row])
+        assert result[row].item() == pytest.approx(math.log(total) - logits[row, right[row]].item(), abs=1e-12)
+    (gradient,) = torch.autograd.grad(result.sum(), logits)
+    assert (gradient != 0).tolist() == [[column in kept[row] and row < 2 for column in range(4)] for row in range(3)]
 
 
 def test_even_targets_share_the_mass() -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from easynlp_fashionklip.losses import ImageTextContrastiveLoss
-from easynlp_fashionklip.losses.itc import positive_pairs
+from easynlp_fashionklip.losses.itc import SigmoidContrastiveLoss, positive_pairs
+from easynlp_fashionklip.losses.itc import itc_loss as loss_named
 
 CPU = torch.device("cpu")
 itc_loss = ImageTextContrastiveLoss()
@@ -71,6 +72,72 @@ def test_value_and_gradient_equal_the_double_loop(name: str, scale_shape: tuple[
         assert torch.allclose(got, wanted, atol=1e-10)
 
 
+LOSSES = {"softmax": ImageTextContrastiveLoss, "sigmoid": SigmoidContrastiveLoss}
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 50])
+def test_in_tiles_with_an_uneven_last_one(kind: str, chunk: int) -> None:
+    generator = torch.Generator().manual_seed(chunk)
+    inputs = unit(7, 5, generator), unit(7, 5, generator), torch.full((1,), 6.5, requires_grad=True).double()
+    keys = [torch.tensor(one) for one in KEYS["both"]]
+    whole, tiled = (LOSSES[kind](size)(*inputs, *keys) for size in (0, chunk))
+    assert tiled.item() == pytest.approx(whole.item(), abs=1e-12)
+    for got, wanted in zip(*(torch.autograd.grad(one, inputs) for one in (tiled, whole)), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_parts_of_the_rows_add_up(kind: str, chunk: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    images, texts, scale = unit(7, 5, generator), unit(7, 5, generator), torch.tensor([6.5], dtype=torch.float64)
+    keys = [torch.tensor(one) for one in KEYS["both"]]
+    loss = LOSSES[kind](chunk)
+    parts = [loss(images, texts, scale, *keys, rows) for rows in (slice(0, 3), slice(3, 4), slice(4, 7))]
+    assert torch.stack(parts).sum().item() == pytest.approx(loss(images, texts, scale, *keys).item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_sigmoid_value_and_gradient_equal_the_double_loop(name: str) -> None:
+    generator = torch.Generator().manual_seed(len(name))
+    images, texts = unit(7, 5, generator), unit(7, 5, generator)
+    scale = torch.tensor([6.5], dtype=torch.float64, requires_grad=True)
+    products, captions = KEYS[name]
+    loss = SigmoidContrastiveLoss().double()
+    with torch.no_grad():
+        loss.bias.fill_(-2.5)
+    value = loss(images, texts, scale, *(None if keys is None else torch.tensor(keys) for keys in KEYS[name]))
+    expected = torch.zeros((), dtype=torch.float64)
+    for i in range(7):
+        for j in range(7):
+            same = i == j or any(keys is not None and keys[i] == keys[j] for keys in (products, captions))
+            logit = scale[0] * images[i].dot(texts[j]) + loss.bias[0]
+            expected = expected + torch.log1p(torch.exp(-logit if same else logit)) / 7
+    assert value.item() == pytest.approx(expected.item(), abs=1e-10)
+    inputs = (images, texts, scale, loss.bias)
+    for got, wanted in zip(torch.autograd.grad(value, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-10)
+
+
+def test_sigmoid_of_a_batch_of_one_and_of_duplicates() -> None:
+    """One pair at its best costs log(1 + exp(-(s + b))); two of one product cost four times that over two pairs."""
+    one, scale = torch.tensor([[1.0, 0.0]]), torch.tensor([12.0])
+    loss = SigmoidContrastiveLoss()
+    best = math.log1p(math.exp(-2.0))
+    assert loss(one, one, scale).item() == pytest.approx(best, abs=1e-6)
+    two = one.repeat(2, 1)
+    assert loss(two, two, scale, torch.tensor([7, 7])).item() == pytest.approx(2 * best, abs=1e-6)
+
+
+def test_a_setting_names_the_loss() -> None:
+    assert type(loss_named("softmax", 3)) is ImageTextContrastiveLoss
+    assert type(loss_named("sigmoid")) is SigmoidContrastiveLoss
+    assert loss_named("softmax", 3).chunk == 3
+    with pytest.raises(ValueError, match="'triplet'"):
+        loss_named("triplet")  # type: ignore[arg-type]
+
+
 def test_without_duplicates_it_is_clips_cross_entropy() -> None:
     generator = torch.Generator().manual_seed(0)
     images, texts = unit(6, 4, generator), unit(6, 4, generator)
@@ -104,3 +171,5 @@ def test_positive_pairs_are_symmetric_and_keep_the_diagonal() -> None:
     positives = positive_pairs(torch.tensor([1, 2, 1]), torch.tensor([5, 6, 6]), 3, CPU)
     assert positives.tolist() == [[True, False, True], [False, True, True], [True, True, True]]
     assert torch.equal(positive_pairs(None, None, 2, CPU), torch.eye(2, dtype=torch.bool))
+    some = positive_pairs(torch.tensor([1, 2, 1]), torch.tensor([5, 6, 6]), 3, CPU, slice(1, 3))
+    assert torch.equal(some, positives[1:3])

@@ -69,6 +69,12 @@ def encoder(request: pytest.FixtureRequest) -> DualEncoder:
     return FAMILIES[request.param]()
 
 
+@pytest.fixture(params=sorted(FAMILIES))
+def make_encoder(request: pytest.FixtureRequest) -> Callable[[], DualEncoder]:
+    """Makes the small encoder of each family in turn, always the same one."""
+    return FAMILIES[request.param]
+
+
 @pytest.fixture
 def clip() -> DualEncoder:
     return small_clip()

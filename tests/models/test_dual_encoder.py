@@ -109,6 +109,34 @@ def test_logit_scale_that_is_no_number_is_refused(pair: DualEncoder) -> None:
         DualEncoder(pair.backend, pair.processor, logit_scale=math.nan)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_gradient_checkpointing_keeps_the_gradients_and_less_memory(
+    make_encoder: Callable[[], DualEncoder], pictures: list[Image.Image], texts: list[str], training: bool
+) -> None:
+    found = []
+    for checkpointing in (False, True):
+        encoder = make_encoder().train(training)
+        if checkpointing:
+            encoder.set_gradient_checkpointing()
+        saved = 0
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal saved
+            saved += tensor.numel()
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            embeds = encoder(**encoder.processor(images=pictures, texts=texts))
+        sum((one.cumsum(dim=1) ** 2).sum() for one in embeds).backward()
+        found.append((saved, {n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}))
+    (everything, expected), (less, got) = found
+    assert (less < 0.7 * everything) == training
+    assert got.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(got[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
 def test_frozen_towers_stay_and_heads_and_scale_learn(
     encoder: DualEncoder, pictures: list[Image.Image], texts: list[str], step: Callable[..., None]
 ) -> None:

@@ -102,6 +102,28 @@ def test_slots_are_the_most_specific_concepts(
     assert len(depths) == min(3, len(everything))
 
 
+def test_slots_against_a_plain_loop(knowledge: ConceptKnowledge, bank: EmbeddingBank, graph: ConceptGraph) -> None:
+    """Deepest first, of equally deep ones the lower number."""
+    rows = [4, 5, 0, 2, 4, 1, 3]
+    unique, batch = knowledge.batch(torch.tensor(rows), bank, paper_slots=True)
+    assert batch.slots is not None
+    for slots, row in zip(batch.slots.tolist(), rows, strict=True):
+        own = sorted(concepts_of(graph, PRODUCTS[row]), key=lambda c: (-graph.concepts[c].depth, c))
+        assert [int(unique[column]) for column in slots if column >= 0] == own[:3]
+        assert slots[len(own) :] == [-1] * (3 - len(own))
+
+
+def test_without_prototypes_nothing_of_them_is_looked_up(knowledge: ConceptKnowledge, bank: EmbeddingBank) -> None:
+    rows = torch.tensor([0, 2, 5])
+    unique, batch = knowledge.batch(rows, bank, prototypes=False)
+    expected, whole = knowledge.batch(rows, bank)
+    assert torch.equal(unique, expected)
+    assert torch.equal(batch.membership, whole.membership)
+    assert torch.equal(batch.related, whole.related)
+    assert batch.prototype_embeds.shape == (0, 32)
+    assert batch.prototype_mask.shape == batch.prototype_index.shape == (len(unique), 0)
+
+
 def test_products_the_graph_has_not_met_have_no_concepts(make_knowledge: Make, graph: ConceptGraph) -> None:
     strangers = ConceptKnowledge(graph, np.array([1, 2, 3]), make_knowledge().settings)
     unique, batch = strangers.batch(torch.tensor([0, 2]), EmbeddingBank(3, 32))

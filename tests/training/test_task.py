@@ -62,7 +62,7 @@ def test_a_batch_without_concepts_has_no_cva(make_task: Make, make_batch: Make) 
 def test_each_concept_is_encoded_once(make_task: Make, make_batch: Make, graph: ConceptGraph) -> None:
     task = make_task()
     outputs = task(make_batch(task, [0, 2, 0, 2]))  # both mention "dress" and "red dress"
-    concepts = outputs["concepts"].tolist()
+    concepts = outputs["global_batch"].concepts.tolist()
     assert concepts == sorted(set(concepts))
     assert outputs["concept_embeds"].shape == (len(concepts), 32)
     alone = task.model.encode_text(**task.model.processor.tokenize(graph.prompts(concepts)))
@@ -76,6 +76,17 @@ def test_the_batchs_pictures_enter_the_bank(make_task: Make, make_batch: Make) -
     task.compute_loss(outputs)
     torch.testing.assert_close(task.bank.get(torch.tensor([1, 4])), outputs["image_embeds"].detach(), atol=1e-3, rtol=0)
     assert torch.equal(task.bank.embeds[[0, 2, 3, 5]], before[[0, 2, 3, 5]])
+
+
+def test_pictures_whose_embedding_is_no_number_do_not(make_task: Make, make_batch: Make) -> None:
+    task = make_task()
+    before = task.bank.embeds.clone()
+    batch = make_batch(task, [1, 4])
+    batch["pixel_values"][0, 0, 0, 0] = torch.nan
+    losses = task.compute_loss(task(batch))
+    assert not losses["loss"].isfinite()
+    assert torch.equal(task.bank.embeds[1], before[1])
+    assert not torch.equal(task.bank.embeds[4], before[4])
 
 
 def test_refresh_ranks_with_the_encoder_as_it_is_and_keeps_its_mode(make_task: Make) -> None:

@@ -11,7 +11,8 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.backends.base import Backend, Tower, without_logit_scale
+from easynlp_fashionklip.models.backends.base import Backend, Tower, right_padded, without_logit_scale
+from easynlp_fashionklip.models.backends.prefix_tree import PrefixTrees, prefix_trees
 from easynlp_fashionklip.models.checkpoint import UNREADABLE, first_line
 
 
@@ -67,6 +68,7 @@ class ClipBackend(Backend):
         self.max_text_length = self.config.text_config.max_position_embeddings
         self.image_tower = Tower("image", model.vision_model)
         self.text_tower = Tower("text", model.text_model)
+        self._takes_trees: bool | None = None
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> ClipBackend:
@@ -91,6 +93,49 @@ class ClipBackend(Backend):
         with self.text_tower.grad():
             pooled: Tensor = self.model.text_model(input_ids=input_ids, attention_mask=attention_mask).pooler_output
         return pooled
+
+    def prompt_tower_output(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """B x L on the CPU -> B x h; what prompts begin with is computed once, as attention is causal."""
+        if len(input_ids) > 1 and right_padded(attention_mask):
+            if self._takes_trees is None:
+                self._takes_trees = self._try_trees(input_ids[0, : int(attention_mask[0].sum())])
+            if self._takes_trees:
+                return self._tree_output(prefix_trees(input_ids, attention_mask, self.max_text_length))
+        return super().prompt_tower_output(input_ids, attention_mask)
+
+    def _tree_output(self, trees: PrefixTrees) -> Tensor:
+        weights = next(self.model.text_model.parameters())
+        device, dtype = weights.device, weights.dtype
+        if torch.is_autocast_enabled(device.type):
+            dtype = torch.get_autocast_dtype(device.type)
+        hidden_from = torch.zeros(trees.attends.shape, dtype=dtype).masked_fill(~trees.attends, torch.finfo(dtype).min)
+        with self.text_tower.grad():
+            hidden = self.model.text_model(
+                input_ids=trees.tokens.to(device),
+                attention_mask=hidden_from[:, None].to(device),
+                position_ids=trees.positions.to(device),
+            ).last_hidden_state
+        return hidden[trees.tree.to(device), trees.place.to(device)]
+
+    @torch.no_grad()
+    def _try_trees(self, text: Tensor) -> bool:
+        """Whether this model, in this version of transformers, heeds the mask of a tree: of a text with and without
+        its last word, whose last tokens must not see each other's.
+        """
+        input_ids = torch.stack([text, torch.cat([text[:-2], text[-1:], text[-1:]])])
+        attention_mask = torch.ones_like(input_ids)
+        attention_mask[1, -1] = 0
+        training = self.training
+        self.eval()
+        try:
+            with torch.autocast(next(self.parameters()).device.type, enabled=False):
+                expected = super().prompt_tower_output(input_ids, attention_mask)
+                got = self._tree_output(prefix_trees(input_ids, attention_mask, self.max_text_length))
+            return torch.allclose(got, expected, atol=1e-2 * float(expected.abs().max()))
+        except (TypeError, ValueError, RuntimeError, IndexError):
+            return False
+        finally:
+            self.train(training)
 
     def project_text(self, pooled: Tensor) -> Tensor:
         """B x h -> B x d by the checkpoint's linear projection."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import MobileNetV2Model
 
 
@@ -30,20 +31,28 @@ def folded_convolution(layer: Any, features: Tensor) -> Tensor:
     return features if layer.activation is None else layer.activation(features)
 
 
-def pooled_features(model: MobileNetV2Model, pixel_values: Tensor) -> Tensor:
+def inverted_residual(block: Any, entering: Tensor) -> Tensor:
+    """One transformers `MobileNetV2InvertedResidual`, its batch norms in eval mode."""
+    features = entering
+    for layer in (block.expand_1x1, block.conv_3x3, block.reduce_1x1):
+        features = folded_convolution(layer, features)
+    return entering + features if block.use_residual else features
+
+
+def pooled_features(model: MobileNetV2Model, pixel_values: Tensor, checkpointing: bool = False) -> Tensor:
     """B x 3 x H x W -> B x 1280: what `model(pixel_values).pooler_output` gives in eval mode.
 
-    Only for `tf_padding=False`, where padding is part of the convolution.
+    Only for `tf_padding=False`, where padding is part of the convolution. With `checkpointing` the backward pass
+    computes each block again instead of keeping its activations.
     """
     # oneDNN's convolutions are faster on channels-last activations; the weights keep their layout.
     features = pixel_values.contiguous(memory_format=torch.channels_last)
     stem: Any = model.conv_stem
     for layer in (stem.first_conv, stem.expand_1x1, stem.conv_3x3, stem.reduce_1x1):
         features = features if layer is None else folded_convolution(layer, features)
-    block: Any
     for block in model.layer:
-        entering = features
-        for layer in (block.expand_1x1, block.conv_3x3, block.reduce_1x1):
-            features = folded_convolution(layer, features)
-        features = entering + features if block.use_residual else features
+        if checkpointing and torch.is_grad_enabled():
+            features = checkpoint(inverted_residual, block, features, use_reentrant=False)
+        else:
+            features = inverted_residual(block, features)
     return folded_convolution(model.conv_1x1, features).mean(dim=(2, 3))

@@ -120,6 +120,7 @@ class PairBackend(Backend):
         self.text_head = _head(config.text_head, text.hidden_size, hidden, config.projection_dim)
         self.image_tower = Tower("image", self.vision_model)
         self.text_tower = Tower("text", self.text_model)
+        self._checkpointing = False
         self._apply_trainable_layers()
 
     def _apply_trainable_layers(self) -> None:
@@ -136,6 +137,11 @@ class PairBackend(Backend):
             vision_trainable_layers=self.image_tower.trainable,
             text_trainable_layers=self.text_tower.trainable,
         )
+
+    def set_gradient_checkpointing(self) -> None:
+        """As `Backend.set_gradient_checkpointing`, and in the convolutional tower, whose forward is our own."""
+        super().set_gradient_checkpointing()
+        self._checkpointing = True
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> PairBackend:
@@ -162,7 +168,7 @@ class PairBackend(Backend):
     def image_tower_output(self, pixel_values: Tensor) -> Tensor:
         """B x 3 x H x W -> B x h, for any H and W."""
         with self.image_tower.grad():
-            return pooled_features(self.vision_model, pixel_values)
+            return pooled_features(self.vision_model, pixel_values, self._checkpointing and self.training)
 
     def project_image(self, pooled: Tensor) -> Tensor:
         """B x h -> B x d."""

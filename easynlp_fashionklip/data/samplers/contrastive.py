@@ -122,11 +122,9 @@ class GlobalBatchSampler(Sampler[list[SampleIndex]]):
         return np.random.default_rng([self.seed, epoch])
 
     def _sizes(self) -> np.ndarray:
-        """int64 (batches): rows of each contrastive batch before ranks are considered."""
-        sizes = np.full(len(self), self.contrastive_batch_size, dtype=np.int64)
-        if len(sizes):
-            sizes[-1] = min(self.contrastive_batch_size, self.num_rows - (len(sizes) - 1) * self.contrastive_batch_size)
-        return sizes
+        """int64: rows of each contrastive batch, of the last one too that many processes would leave out."""
+        full, left = divmod(self.num_rows, self.contrastive_batch_size)
+        return np.array([self.contrastive_batch_size] * full + [left] * (left > 0 and not self.drop_last), np.int64)
 
     def _refuse_too_few_rows(self) -> None:
         if self.contrastive_batch_size < self.world_size:

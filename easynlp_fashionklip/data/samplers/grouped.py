@@ -67,7 +67,7 @@ class GroupedBatchSampler(GlobalBatchSampler):
         sorted_rows = np.argsort(groups, kind="stable")
         sorted_rows = sorted_rows[np.searchsorted(groups[sorted_rows], 0) :]
         piece_of, sizes = _pieces(groups[sorted_rows], self.group_rows)
-        # Full pieces in random order, so that a category is met as often as it is large; then the largest of the others.
+        # Full pieces by chance, so that a category is met as often as it is large; then the largest of the others.
         order = np.lexsort((rng.random(len(sizes)), -sizes))[:batches]
         batch_of_piece = np.full(len(sizes), -1, dtype=np.int64)
         batch_of_piece[order] = rng.permutation(batches)[: len(order)]

@@ -10,7 +10,8 @@ import numpy as np
 from easynlp_fashionklip.data.samplers.contrastive import GlobalBatchSampler
 
 _MOST_ROUNDS = 50
-_MOST_IDLE_ROUNDS = 8
+_MOST_IDLE_ROUNDS = 3
+_PROGRESS = 0.99  # a round that leaves more than this share of the clashes is idle
 logger = logging.getLogger(__name__)
 
 
@@ -84,6 +85,8 @@ class UniqueProductBatchSampler(GlobalBatchSampler):
 def _exchange(order: np.ndarray, batch_of: np.ndarray, keys: list[np.ndarray], rng: np.random.Generator) -> int:
     """Exchange rows between batches until no batch has a key twice, or no exchange helps any more.
 
+    Each exchange alone would put two rows where neither clashes; the next round finds the few that meet each other.
+
     Args:
         order: int64 (M,) rows, batch after batch; changed in place.
         batch_of: int64 (M,), the batch of each place.
@@ -98,11 +101,11 @@ def _exchange(order: np.ndarray, batch_of: np.ndarray, keys: list[np.ndarray], r
         stamps = [_stamps(order, batch_of, one) for one in keys]
         present = [np.sort(one) for one in stamps]
         clashing = _clashing(stamps, present)
-        idle = 0 if len(clashing) < best else idle + 1
+        idle = 0 if len(clashing) < _PROGRESS * best else idle + 1
         best = min(best, len(clashing))
-        if not len(clashing) or idle > _MOST_IDLE_ROUNDS:
+        if not len(clashing) or idle == _MOST_IDLE_ROUNDS:
             break
-        places, partners = _apart(clashing, rng.integers(0, len(order), len(clashing)), batch_of)
+        places, partners = _partners(clashing, batch_of, rng)
         allowed = np.ones(len(places), dtype=np.bool_)
         for one, known in zip(keys, present, strict=True):
             span = int(one.max()) + 1
@@ -129,16 +132,13 @@ def _clashing(stamps: list[np.ndarray], present: list[np.ndarray]) -> np.ndarray
     return np.unique(np.concatenate(found))
 
 
-def _apart(places: np.ndarray, partners: np.ndarray, batch_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exchanges of which no two touch one batch, so that each may be judged by itself: the first of each batch."""
-    pairs = np.stack([batch_of[places], batch_of[partners]], axis=1)
-    number = np.repeat(np.arange(len(places)), 2)
-    batches, place = np.unique(pairs.ravel(), return_inverse=True)
-    first = np.full(len(batches), len(places), dtype=np.int64)
-    np.minimum.at(first, place.ravel(), number)
-    alone = (first[place.reshape(-1, 2)] == np.arange(len(places))[:, None]).all(axis=1)
-    alone &= pairs[:, 0] != pairs[:, 1]
-    return places[alone], partners[alone]
+def _partners(clashing: np.ndarray, batch_of: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a place in another batch for each clashing one; no place comes twice."""
+    drawn = rng.integers(0, len(batch_of), len(clashing))
+    first = np.zeros(len(clashing), dtype=np.bool_)
+    first[np.unique(drawn, return_index=True)[1]] = True
+    first &= (batch_of[drawn] != batch_of[clashing]) & ~_in_sorted(drawn, clashing)
+    return clashing[first], drawn[first]
 
 
 def _in_sorted(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 _CEILING = 6.0
 _FUSED_TYPES = (torch.float32, torch.bfloat16)
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def _fused_operator() -> Any:
@@ -65,20 +66,28 @@ class _ConvolutionRelu6(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, output = ctx.saved_tensors
         if output is not None:
             gradient = torch.ops.aten.hardtanh_backward(gradient, output, 0.0, _CEILING)
         of_features, of_weight, of_bias = ctx.needs_input_grad[:3]
-        wanted = [of_features, of_weight, of_bias]
-        strided_depthwise = ctx.options[2] > 1 and max(ctx.options[0]) > 1
+        stride, padding, groups = ctx.options
+
+        def gradients(upstream: Tensor, inputs: Tensor, filters: Tensor, wanted: list[bool]) -> Gradients:
+            """Of features, weight and bias, those wanted."""
+            result: Gradients = torch.ops.aten.convolution_backward(
+                upstream, inputs, filters, [len(filters)], stride, padding, [1, 1], False, [0, 0], groups, wanted
+            )
+            return result
+
+        strided_depthwise = groups > 1 and max(stride) > 1
         if not (of_features and strided_depthwise and features.dtype.itemsize == 2):
-            return *_gradients(gradient, features, weight, *ctx.options, wanted), None, None, None, None
+            return *gradients(gradient, features, weight, [of_features, of_weight, of_bias]), None, None, None, None
         # oneDNN has no kernel for this one gradient in bfloat16 and takes 10 to 100 times as long as in float32. The
         # features' values are not read, only their shape and layout.
         shape = torch.empty_like(features, dtype=torch.float32)
-        exact = _gradients(gradient.float(), shape, weight.float(), *ctx.options, [True, False, False])[0]
-        others = _gradients(gradient, features, weight, *ctx.options, [False, of_weight, of_bias])
+        exact = gradients(gradient.float(), shape, weight.float(), [True, False, False])[0]
+        others = gradients(gradient, features, weight, [False, of_weight, of_bias])
         assert exact is not None
         return exact.to(features.dtype), *others[1:], None, None, None, None
 
@@ -95,19 +104,3 @@ def _forward(
     with torch.autocast("cpu", enabled=False):
         output = F.conv2d(features, weight, bias, stride, padding, 1, groups)
     return output.clamp_(0.0, _CEILING) if relu6 else output
-
-
-def _gradients(
-    gradient: Tensor,
-    features: Tensor,
-    weight: Tensor,
-    stride: list[int],
-    padding: list[int],
-    groups: int,
-    wanted: list[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Of features, weight and bias, those wanted."""
-    result: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
-        gradient, features, weight, [len(weight)], stride, padding, [1, 1], False, [0, 0], groups, wanted
-    )
-    return result

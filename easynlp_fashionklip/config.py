@@ -95,6 +95,13 @@ class AppConfig:
     precision: Precision = field(
         default="auto", metadata={"help": "of forward and backward; auto is bf16 where the device is faster with it"}
     )
+    cpu_threads: int = field(
+        default=0, metadata={"help": "threads that a process computes with on the CPU; 0 shares out the cores"}
+    )
+    keep_freed_memory: bool = field(
+        default=True,
+        metadata={"help": "reuse freed memory on the CPU: much faster, but none is given back"},
+    )
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "compute activations again in the backward pass instead of keeping them"}
     )
@@ -140,6 +147,7 @@ class AppConfig:
             "contrastive_batch_size": self.contrastive_batch_size >= 0,
             "loss_chunk": self.loss_chunk >= 0,
             "group_ratio": 0.0 <= self.group_ratio <= 1.0,
+            "cpu_threads": self.cpu_threads >= 0,
             "layer_decay": 0.0 < self.layer_decay <= 1.0,
             "keep_checkpoints": self.keep_checkpoints >= 1,
             "max_bad_steps": self.max_bad_steps >= 1,

@@ -52,7 +52,7 @@ class FashionKLIPDataset(BaseDataset):
 
     def __init__(self, table: PairTable, processor: Processor, *, seed: int = 0, is_training: bool = False) -> None:
         self._table = table
-        self._pairs = PairDataset(table, processor.transform, seed=seed, train=is_training, near=processor.image_size)
+        self._pairs = PairDataset(table, processor.pixels, seed=seed, train=is_training, near=processor.image_size)
         self.batch_fn = PairCollator(processor.tokenize, table)
         super().__init__(str(table.catalogue.path), is_training=is_training)
 

@@ -139,7 +139,7 @@ def _require(asked: Sequence[str], known: Sequence[str], flag: str, remedy: str)
 
 
 def _loader(encoder: DualEncoder, table: PairTable, batch_size: int, workers: int) -> Any:
-    dataset = PairDataset(table, encoder.processor.transform, near=encoder.processor.image_size)
+    dataset = PairDataset(table, encoder.processor.pixels, near=encoder.processor.image_size)
     collate = PairCollator(encoder.processor.tokenize, table)
     return build_loader(dataset, ShardedSequentialSampler(len(table), batch_size), collate, workers=workers)
 

@@ -23,9 +23,11 @@ from easynlp_fashionklip.app.model import FashionKLIP
 from easynlp_fashionklip.app.predictor import SEPARATORS, FashionKLIPPredictor, predict_table
 from easynlp_fashionklip.app.trainer import FashionKLIPTrainer
 from easynlp_fashionklip.config import AppConfig
+from easynlp_fashionklip.data.dataset import explained_worker_death
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
 from easynlp_fashionklip.evaluation.report import FILE_NAME, result_table, write_result
+from easynlp_fashionklip.models.cpu import configure_cpu
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ def run(argv: Sequence[str]) -> None:
     """
     flags = peek(argv)
     config = check(flags)
+    configure_cpu(config.cpu_threads, config.keep_freed_memory)
     distributed.initialise()
     args = initialise(argv, flags)
     logging.getLogger("transformers").setLevel(logging.WARNING)
@@ -73,7 +76,8 @@ def run(argv: Sequence[str]) -> None:
     args.data_threads = config.data_workers if flags.data_threads is None else flags.data_threads
     config = replace(config, data_workers=args.data_threads)
     args.sequence_length = args.sequence_length if "sequence_length" in flags.given else None
-    {"train": train, "evaluate": evaluate, "predict": predict}[args.mode](args, config)
+    with explained_worker_death():
+        {"train": train, "evaluate": evaluate, "predict": predict}[args.mode](args, config)
 
 
 def _open(args: Namespace, config: AppConfig, path: str, **options: object) -> PairTable:

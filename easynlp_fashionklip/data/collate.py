@@ -15,8 +15,8 @@ Tokenize = Callable[[list[str]], Mapping[str, torch.Tensor]]
 class PairCollator:
     """Stacks B samples of a pair table.
 
-    A batch holds `pixel_values` (B x 3 x H x W float) if the samples have pictures, the tokenizer's `input_ids` and
-    `attention_mask` (B x L int64) if they have texts, `rows`, `product_keys`, `text_keys` (B int64), and `label_ids`,
+    A batch holds `pixel_values` (B x 3 x H x W of the samples' type) if they have pictures, the tokenizer's `input_ids`
+    and `attention_mask` (B x L int64) if they have texts, `rows`, `product_keys`, `text_keys` (B int64), `label_ids`,
     the empty list that EasyNLP's trainer asks for. A failed sample makes the batch that failure.
     """
 
@@ -44,7 +44,14 @@ class PairCollator:
             "label_ids": [],
         }
         if "pixel_values" in samples[0]:
-            batch["pixel_values"] = torch.stack([sample["pixel_values"] for sample in samples])
+            batch["pixel_values"] = _stacked([sample["pixel_values"] for sample in samples])
         if "text" in samples[0] and self.tokenize is not None:
             batch.update(self.tokenize([sample["text"] for sample in samples]))
         return batch
+
+
+def _stacked(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+    """B x 3 x H x W; pictures that are channels last in memory give a batch that is, without reordering a byte."""
+    if all(one.dim() == 3 and one.permute(1, 2, 0).is_contiguous() for one in pictures):
+        return torch.stack([one.permute(1, 2, 0) for one in pictures]).permute(0, 3, 1, 2)
+    return torch.stack(list(pictures))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +22,7 @@ _DEAD_WORKER = "DataLoader worker"
 
 
 class ImageTransform(Protocol):
-    """Turns a picture into the model's input: RGB image -> float tensor 3 x H x W."""
+    """Turns a picture into the model's input: RGB image -> tensor 3 x H x W, float or uint8."""
 
     def __call__(self, image: Image.Image, train: bool, rng: np.random.Generator) -> torch.Tensor:
         """Augment with `rng` when `train`, else deterministically."""
@@ -38,7 +40,7 @@ Batch = dict[str, Any]
 
 
 class PairDataset(Dataset[Sample | RowFailure]):
-    """Samples `{row: position, pixel_values: 3 x H x W float, text: str}` of a pair table.
+    """Samples `{row: position, pixel_values: 3 x H x W, text: str}` of a pair table.
 
     `pixel_values` is absent without a picture column or transform, `text` without a text column. An index is an
     (epoch, position) pair, as the samplers of this package give, or a position alone (epoch 0). The augmentation of a
@@ -91,23 +93,50 @@ class PairDataset(Dataset[Sample | RowFailure]):
         return sample
 
 
-def iterate_batches(batches: Iterable[Batch | RowFailure]) -> Iterator[Batch]:
-    """The batches of a loader.
+@dataclass
+class LoaderWait:
+    """Seconds that the main process has waited for batches: what loading costs beyond what workers hide."""
+
+    seconds: float = 0.0
+
+    def take(self) -> float:
+        """The seconds since the last call."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
+
+
+@contextmanager
+def explained_worker_death() -> Iterator[None]:
+    """Turn the death of a worker process into an `InputError`, wherever the main process was: torch raises it there.
+
+    Raises:
+        InputError: a process that decodes pictures died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if _DEAD_WORKER not in str(error):
+            raise
+        raise InputError(
+            f"a process that decodes pictures died ({error}); it may lack memory or shared memory: raise the "
+            "container's --shm-size, or pass a smaller data_workers (0 decodes in the main process)."
+        ) from error
+
+
+def iterate_batches(batches: Iterable[Batch | RowFailure], wait: LoaderWait | None = None) -> Iterator[Batch]:
+    """The batches of a loader; the time spent waiting for them is added to `wait`.
 
     Raises:
         InputError: a row could not be read (the sentence that names it), or a worker process died.
     """
-    iterator = iter(batches)
+    clock = wait or LoaderWait()
+    with explained_worker_death():
+        iterator = iter(batches)
     while True:
-        try:
+        started = time.perf_counter()
+        with explained_worker_death():
             batch = next(iterator, None)
-        except RuntimeError as error:
-            if _DEAD_WORKER not in str(error):
-                raise
-            raise InputError(
-                f"a process that decodes pictures died ({error}); it may lack memory or shared memory: raise the "
-                "container's --shm-size, or pass a smaller data_workers (0 decodes in the main process)."
-            ) from error
+        clock.seconds += time.perf_counter() - started
         if batch is None:
             return
         if isinstance(batch, RowFailure):

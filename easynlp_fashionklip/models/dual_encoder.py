@@ -53,7 +53,12 @@ class DualEncoder(nn.Module):
         return self.backend.config
 
     def encode_image(self, pixel_values: Tensor) -> Tensor:
-        """B x 3 x H x W pixel values -> B x d unit vectors, float32 under autocast too."""
+        """B x 3 x H x W pixel values -> B x d unit vectors, float32 under autocast too.
+
+        Values are normalised as by `processor.transform`, or bytes (uint8) as by `processor.pixels`.
+        """
+        if pixel_values.dtype == torch.uint8:
+            pixel_values = self.processor.normalise(pixel_values)
         return F.normalize(self.backend.image_features(pixel_values).float(), dim=-1)
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:

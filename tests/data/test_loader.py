@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,7 +14,13 @@ from PIL import Image
 
 from easynlp_fashionklip.data import loader as loader_module
 from easynlp_fashionklip.data.collate import PairCollator
-from easynlp_fashionklip.data.dataset import PairDataset, RowFailure, iterate_batches
+from easynlp_fashionklip.data.dataset import (
+    LoaderWait,
+    PairDataset,
+    RowFailure,
+    explained_worker_death,
+    iterate_batches,
+)
 from easynlp_fashionklip.data.loader import build_loader, worker_count
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.data.samplers import GlobalBatchSampler, ShardedSequentialSampler
@@ -132,6 +140,57 @@ def test_a_dead_worker_is_explained() -> None:
 
     with pytest.raises(InputError, match="Bus error.*data_workers"):
         next(iterate_batches(batches()))
+
+
+def test_a_worker_that_dies_during_a_step_is_explained_too() -> None:
+    with pytest.raises(InputError, match="Terminated.*data_workers"), explained_worker_death():
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+    with pytest.raises(RuntimeError, match="bug"), explained_worker_death():
+        raise RuntimeError("bug")
+
+
+def kills_itself(image: Image.Image, train: bool, rng: np.random.Generator) -> torch.Tensor:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_worker_that_is_killed(make_table: MakeTable) -> None:
+    table = make_table(ROWS)
+    loader = build_loader(
+        PairDataset(table, kills_itself), ShardedSequentialSampler(12, 4), PairCollator(tokenize, table), workers=1
+    )
+    with pytest.raises(InputError, match="a process that decodes pictures died.*--shm-size"):
+        list(iterate_batches(loader))
+
+
+def test_waiting_for_the_loader_is_measured() -> None:
+    def slow() -> Iterator[dict[str, int]]:
+        for number in range(2):
+            time.sleep(0.03)
+            yield {"number": number}
+
+    wait = LoaderWait()
+    for _ in iterate_batches(slow(), wait):
+        time.sleep(0.1)  # a step, which is not waiting
+    assert 0.06 <= wait.seconds < 0.15
+    assert wait.take() >= 0.06 and wait.seconds == 0.0
+
+
+def bytes_of(image: Image.Image, train: bool, rng: np.random.Generator) -> torch.Tensor:
+    return torch.from_numpy(np.array(image.resize((4, 4)))).permute(2, 0, 1)
+
+
+def test_bytes_stay_bytes_and_channels_stay_last(make_table: MakeTable) -> None:
+    table = make_table(ROWS)
+    dataset = PairDataset(table, bytes_of)
+    batch = next(iterate_batches(build_loader(dataset, ShardedSequentialSampler(12, 3), PairCollator(tokenize, table))))
+    pixels = batch["pixel_values"]
+    assert pixels.dtype == torch.uint8 and pixels.shape == (3, 3, 4, 4)
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+    for place in range(3):
+        sample = dataset[place]
+        assert not isinstance(sample, RowFailure)
+        assert torch.equal(pixels[place], sample["pixel_values"])
 
 
 def test_workers_leave_ctrl_c_to_the_main_process_and_use_one_thread(make_table: MakeTable) -> None:

@@ -46,3 +46,10 @@ def test_goes_on_where_mallopt_is_missing(
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
     assert keep_freed_memory() is False
+
+
+def test_the_user_may_leave_it_alone(monkeypatch: pytest.MonkeyPatch, keep_freed_memory: Callable[[], bool]) -> None:
+    monkeypatch.setenv("FASHIONKLIP_LEAVE_ALLOCATOR", "")
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: pytest.fail("no C library may be touched"))
+    allocator.leave_as_it_is()
+    assert keep_freed_memory() is False

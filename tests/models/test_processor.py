@@ -247,3 +247,25 @@ def test_tokenizer_without_padding_is_refused() -> None:
     tokenizer.pad_token = None
     with pytest.raises(InputError, match="no padding token"):
         Processor(ImagePreprocessing(8), tokenizer, 8)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("mode", ["crop", "pad", "squash"])
+def test_bytes_normalised_later_are_the_pictures_normalised_at_once(mode: str, train: bool) -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    processor, picture = make(32, mode, mean=mean, std=std), two_halves(60, 48)
+    pixels = processor.pixels(picture, train, np.random.default_rng(5))
+    assert pixels.dtype == torch.uint8 and pixels.shape == (3, 32, 32)
+    at_once = processor.transform(picture, train, np.random.default_rng(5))
+    by_hand = (pixels.double() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    torch.testing.assert_close(at_once, by_hand.float())
+    batch = processor.normalise(torch.stack([pixels, pixels.flip(2)]))
+    assert torch.equal(batch[0], at_once) and torch.equal(batch[1], at_once.flip(2))
+
+
+def test_the_encoder_takes_bytes(pair: DualEncoder) -> None:
+    picture = two_halves(60, 48)
+    with torch.no_grad():
+        from_bytes = pair.encode_image(pair.processor.pixels(picture)[None])
+        from_values = pair.encode_image(pair.processor.transform(picture)[None])
+    torch.testing.assert_close(from_bytes, from_values)

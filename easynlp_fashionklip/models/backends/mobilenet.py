@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import MobileNetV2Model
+
+from easynlp_fashionklip.models.backends.cpu_convolution import convolution_relu6
 
 
 def folded_convolution(layer: Any, features: Tensor) -> Tensor:
@@ -19,15 +21,12 @@ def folded_convolution(layer: Any, features: Tensor) -> Tensor:
     """
     convolution, norm = layer.convolution, layer.normalization
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    features = F.conv2d(
-        features,
-        convolution.weight * scale[:, None, None, None],
-        norm.bias - norm.running_mean * scale,
-        convolution.stride,
-        convolution.padding,
-        convolution.dilation,
-        convolution.groups,
-    )
+    weight, bias = convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+    options = (list(convolution.stride), list(convolution.padding), convolution.groups)
+    known = layer.activation is None or isinstance(layer.activation, nn.ReLU6)
+    if known and features.device.type == "cpu" and set(convolution.dilation) == {1}:
+        return convolution_relu6(features, weight, bias, *options, layer.activation is not None)
+    features = F.conv2d(features, weight, bias, *options[:2], convolution.dilation, convolution.groups)
     return features if layer.activation is None else layer.activation(features)
 
 

@@ -49,9 +49,9 @@ def test_without_shuffling_rows_come_in_order() -> None:
     assert positions(GlobalBatchSampler(5, 2, shuffle=False, drop_last=False)) == [[0, 1], [2, 3], [4]]
 
 
-def test_the_last_batch_is_cut_so_that_ranks_stay_even() -> None:
+def test_shares_of_an_uneven_batch_differ_by_one_row() -> None:
     ranks = [GlobalBatchSampler(7, 2, rank, 2, shuffle=False, drop_last=False) for rank in range(2)]
-    assert [positions(sampler) for sampler in ranks] == [[[0, 1], [4]], [[2, 3], [5]]]
+    assert [positions(sampler) for sampler in ranks] == [[[0, 1], [4]], [[2, 3], [5, 6]]]
     ranks = [GlobalBatchSampler(5, 2, rank, 2, shuffle=False, drop_last=False) for rank in range(2)]
     assert [positions(sampler) for sampler in ranks] == [[[0, 1]], [[2, 3]]]
     assert len(ranks[0]) == 1

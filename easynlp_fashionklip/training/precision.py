@@ -1,0 +1,33 @@
+"""Which number type forward and backward compute in."""
+
+from __future__ import annotations
+
+import torch
+
+from easynlp_fashionklip.config import Precision
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.models.cpu import cpu_half_is_faster
+
+_NAMED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_precision(device: torch.device, setting: Precision, use_amp: bool) -> torch.dtype:
+    """float32, bfloat16 or float16: as set, or the fastest that is accurate enough.
+
+    Args:
+        device: where it computes.
+        setting: `precision` of the configuration; "auto" chooses by the device.
+        use_amp: EasyNLP's --use_amp, which asks for a half type whatever the device gains from it.
+
+    Raises:
+        InputError: float16 on a CPU, whose gradients it cannot hold.
+    """
+    if setting == "fp16" and device.type == "cpu":
+        raise InputError("precision=fp16 is for GPUs; on a CPU use precision=bf16, fp32 or auto.")
+    if setting != "auto":
+        return _NAMED[setting]
+    if device.type == "cpu":
+        return torch.bfloat16 if use_amp or cpu_half_is_faster() else torch.float32
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float16 if use_amp else torch.float32

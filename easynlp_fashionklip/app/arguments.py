@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from easynlp_fashionklip.app import checkpoints
+from easynlp_fashionklip.app import checkpoints, resume_points
 from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.errors import InputError
@@ -103,7 +103,7 @@ def _check_checkpoint(flags: Namespace) -> None:
     elif flags.checkpoint_dir:
         checkpoints.require_checkpoint(Path(flags.checkpoint_dir))
     if flags.mode == "train" and flags.resume_from_checkpoint is not None:
-        checkpoints.resume_files(flags.resume_from_checkpoint)
+        resume_points.require(flags.resume_from_checkpoint)
 
 
 def _check_numbers(flags: Namespace) -> None:

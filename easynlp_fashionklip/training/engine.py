@@ -110,6 +110,7 @@ class LocalEngine:
         if distributed.is_distributed():
             self.module = DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None)
         self._device = device.type
+        self._finite = torch.ones((), dtype=torch.bool, device=device)  # the losses since the last step
         self._encoder = encoder
         self._optimizer = optimizer
         self._schedule = schedule
@@ -136,22 +137,20 @@ class LocalEngine:
 
     def backward(self, loss: Tensor, last: bool) -> None:
         """As `Engine.backward`; `last` is known from the `synchronised` around it."""
+        self._finite = self._finite & loss.detach().isfinite().all()
         self._scaler.scale(loss).backward()
 
     def step(self) -> StepResult:
         """As `Engine.step`."""
         self._scaler.unscale_(self._optimizer)
         norm = float(nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm))
-        skipped = distributed.any_rank(not math.isfinite(norm))
-        rescaled = False
-        if self._scaler.is_enabled():
-            rescaled = skipped and self._scaler.get_scale() > 1.0
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
-        elif not skipped:
-            self._optimizer.step()
+        finite, self._finite = bool(self._finite), torch.ones_like(self._finite)
+        skipped = distributed.any_rank(not (finite and math.isfinite(norm)))
+        rescaled = skipped and finite and self._scaler.is_enabled() and self._scaler.get_scale() > 1.0
         if not skipped:
+            self._scaler.step(self._optimizer)
             self._schedule.step()
+        self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
         return StepResult(norm, skipped, rescaled)
 

@@ -111,6 +111,11 @@ def _check_numbers(flags: Namespace) -> None:
         value = getattr(flags, name)
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name}={value} is not positive; give a number above 0.")
+    if (flags.learning_rate or 0) > 1:
+        raise InputError(
+            f"--learning_rate={flags.learning_rate:g} moves every weight by that much a step, which no model survives; "
+            "give one from 1e-6 to 1e-3."
+        )
     if flags.optimizer_type == "SGD":
         raise InputError("--optimizer_type=SGD is not supported by fashionklip; use AdamW (the default).")
 

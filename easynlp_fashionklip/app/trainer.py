@@ -52,11 +52,11 @@ class FashionKLIPTrainer(Trainer):
         self._best_score = float("-inf")
         self._start_batch = 0
         self._evaluated_step = 0
-        self._metrics_position: int | None = None
+        self._metrics_position = 0
         self._points: list[int] = []
         self._wandb: WandbLog | None = None
         self._losses: list[dict[str, torch.Tensor]] = []
-        self._refreshed = time.perf_counter()
+        self._refreshed: float | None = None
         super().__init__(model, train_dataset, evaluator)
         self._global_step = self._start_global_step
 
@@ -275,9 +275,9 @@ class FashionKLIPTrainer(Trainer):
             self._task.refresh_prototypes()
         now = time.perf_counter()
         if self._task.knowledge is not None:
-            seconds, share = now - began, (now - began) / (now - self._refreshed)
-            self._log({"refresh/seconds": seconds, "refresh/share": share})
-            logger.info("prototypes refreshed in %.2f s, %.1f %% of the time since the last", seconds, 100 * share)
+            self._log({"refresh/seconds": now - began})
+            share = "" if self._refreshed is None else f", {(now - began) / (now - self._refreshed):.1%} of the time"
+            logger.info("prototypes refreshed in %.2f s%s", now - began, share)
         self._refreshed = now
 
     def _evaluate_and_keep_best(self) -> None:

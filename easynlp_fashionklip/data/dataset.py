@@ -91,6 +91,19 @@ class PairDataset(Dataset[Sample | RowFailure]):
         return sample
 
 
+def dead_worker(error: RuntimeError) -> InputError | None:
+    """The sentence for a loader's process that died; None for another error.
+
+    Torch raises it from a signal handler: wherever the main process happens to be, not only in the loader.
+    """
+    if _DEAD_WORKER not in str(error):
+        return None
+    return InputError(
+        f"a process that decodes pictures died ({str(error).strip().rstrip('.')}); it may lack memory or shared "
+        "memory: raise the container's --shm-size, or pass a smaller data_workers (0 decodes in the main process)."
+    )
+
+
 def iterate_batches(batches: Iterable[Batch | RowFailure]) -> Iterator[Batch]:
     """The batches of a loader.
 
@@ -102,12 +115,10 @@ def iterate_batches(batches: Iterable[Batch | RowFailure]) -> Iterator[Batch]:
         try:
             batch = next(iterator, None)
         except RuntimeError as error:
-            if _DEAD_WORKER not in str(error):
+            dead = dead_worker(error)
+            if dead is None:
                 raise
-            raise InputError(
-                f"a process that decodes pictures died ({error}); it may lack memory or shared memory: raise the "
-                "container's --shm-size, or pass a smaller data_workers (0 decodes in the main process)."
-            ) from error
+            raise dead from error
         if batch is None:
             return
         if isinstance(batch, RowFailure):

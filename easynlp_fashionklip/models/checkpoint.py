@@ -113,6 +113,12 @@ def read_tensor_file(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
+def _to_disk(path: Path) -> None:
+    """Wait until a file is on the disk for good."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def describe_content(source: str | Path) -> str:
     """What a folder holds, for messages: "it holds a.json, b.txt" or "it is empty"."""
     folder = Path(source)
@@ -150,7 +156,10 @@ def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".writing-") as temporary:
             write(Path(temporary))
-            for path in sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG):
+            paths = sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG)
+            for path in paths:
+                _to_disk(path)
+            for path in paths:
                 os.replace(path, target / path.name)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch's and safetensors' for a full disk
         raise InputError(f"the checkpoint folder {target} cannot be written ({first_line(error)}).") from error

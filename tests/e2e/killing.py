@@ -1,4 +1,4 @@
-"""Training in processes that can be killed: forked from a server that has imported everything, so they start quickly."""
+"""Training in processes that can be killed; forked from a server that has imported everything, they start quickly."""
 
 from __future__ import annotations
 

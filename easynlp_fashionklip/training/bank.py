@@ -49,10 +49,7 @@ class EmbeddingBank:
         self.drift = torch.full((len(self.embeds),), torch.inf)
 
     def update(self, rows: Tensor, embeds: Tensor) -> None:
-        """Set some rows: int64 (B,), float (B, d); no gradient is kept, nor are rows that are no numbers."""
-        finite = embeds.detach().isfinite().all(dim=1)
-        if not finite.all():  # they would spoil the prototypes of steps to come
-            rows, embeds = rows[finite.to(rows.device)], embeds[finite]
+        """Set some rows: int64 (B,), float (B, d); no gradient is kept."""
         rows = rows.cpu()
         before = None if self.drift is None else self.embeds[rows].float()
         self.embeds[rows] = embeds.detach().to("cpu", torch.float16)
@@ -66,22 +63,6 @@ class EmbeddingBank:
         found = torch.nn.functional.normalize(self.embeds[rows].float(), dim=-1)
         self.release()
         return found
-
-    def state_dict(self) -> dict[str, Tensor | None]:
-        """What a resume point holds."""
-        return {"embeds": self.embeds, "drift": self.drift}
-
-    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
-        """Restore what `state_dict` gave.
-
-        Raises:
-            ValueError: it is of another table or encoder.
-        """
-        embeds, self.drift = state["embeds"], state["drift"]
-        if embeds is None or embeds.shape != self.embeds.shape:
-            raise ValueError("a bank of another shape")
-        self.embeds.copy_(embeds)
-        self.release()
 
     def release(self) -> None:
         """Let go of the pages of a bank in a file: they stay in the file, not in this process."""

@@ -57,13 +57,3 @@ class FrozenTextCache:
         inside = keys < len(self._known)
         self._outputs[keys[inside]] = outputs[inside]
         self._known[keys[inside]] = True
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What a resume point holds: the last bits of an output depend on which texts were computed with it."""
-        keys = self._known.nonzero().flatten()
-        return {"keys": keys, "outputs": self._outputs[keys] if len(keys) else self._outputs}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore what `state_dict` gave."""
-        if len(state["keys"]):
-            self._store(state["keys"], state["outputs"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +23,6 @@ from easynlp_fashionklip.losses.concept_batch import ConceptBatch
 from easynlp_fashionklip.training.bank import EmbeddingBank
 
 PAPER_SLOTS = 3  # concepts per text in the release (training/train_all_concept.py: B x 3 x 10 prototypes)
-_PROTOTYPE_COLUMNS = ("concept", "rank", "image", "similarity")
 
 
 @dataclass(frozen=True)
@@ -93,46 +90,6 @@ class ConceptKnowledge:
             self.graph = self.graph.with_coherence(visual_coherence(bank.embeds, *self._candidates))
             bank.release()
             self._leave_out_the_incoherent()
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resume point holds of the prototypes and of how they came about."""
-        coherence, chosen = self.graph.tables.coherence, self.selected
-        return {
-            "concepts": self._digest(),
-            "coherence": None if coherence is None else torch.from_numpy(np.array(coherence)),
-            "prototype_rows": self.prototype_rows,
-            "prompts_then": self._prompts_then,
-            "selected": None
-            if chosen is None
-            else {name: torch.from_numpy(np.array(getattr(chosen, name))) for name in _PROTOTYPE_COLUMNS},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave.
-
-        Raises:
-            ValueError: it is of another graph, or of other settings of it.
-        """
-        if state["concepts"] != self._digest() or state["prototype_rows"].shape != self.prototype_rows.shape:
-            raise ValueError("prototypes of another graph")
-        if self.graph.tables.coherence is None and state["coherence"] is not None:
-            self.graph = self.graph.with_coherence(state["coherence"].numpy())
-            self._leave_out_the_incoherent()
-        self.prototype_rows, self._prompts_then = state["prototype_rows"], state["prompts_then"]
-        chosen = state["selected"]
-        self.selected = chosen and PrototypeTable(*(chosen[name].numpy() for name in _PROTOTYPE_COLUMNS))
-
-    def _digest(self) -> str:
-        """Of the phrases of all concepts, in order."""
-        digest = hashlib.sha256()
-        for concept in self.graph.concepts:
-            digest.update(concept.phrase.encode("utf-8", "surrogatepass") + b"\0")
-        return digest.hexdigest()
-
-    @property
-    def concepts_per_row(self) -> float:
-        """How many concepts a row of the table has on average."""
-        return len(self._concepts) / max(1, len(self._offsets) - 1)
 
     @property
     def num_concepts(self) -> int:
@@ -260,7 +217,10 @@ def _merged(old: PrototypeTable, new: PrototypeTable, concepts: np.ndarray, tota
     replaced = np.zeros(total, dtype=np.bool_)
     replaced[concepts] = True
     kept = ~replaced[old.concept]
-    columns = (np.concatenate([getattr(old, name)[kept], getattr(new, name)]) for name in _PROTOTYPE_COLUMNS)
+    columns = (
+        np.concatenate([getattr(old, name)[kept], getattr(new, name)])
+        for name in ("concept", "rank", "image", "similarity")
+    )
     concept, rank, image, similarity = columns
     order = np.lexsort((rank, concept))
     return PrototypeTable(concept[order], rank[order], image[order], similarity[order])

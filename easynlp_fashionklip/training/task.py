@@ -55,11 +55,6 @@ class FashionKLIPTask(nn.Module):
     def _cache(self, num_keys: int) -> FrozenTextCache | None:
         return FrozenTextCache(num_keys) if self.model.text_tower_frozen else None
 
-    def caches(self) -> dict[str, FrozenTextCache]:
-        """By name, those there are: what a resume point holds of each process."""
-        named = {"captions": self._caption_cache, "concepts": self._concept_cache}
-        return {name: cache for name, cache in named.items() if cache is not None}
-
     def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTextCache | None) -> Tensor:
         """Unit vectors of tokenised texts; a frozen tower's outputs come from the cache when it has them."""
         device = self.model.logit_scale.device

@@ -5,10 +5,14 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from easynlp_fashionklip.errors import InputError
 
 BUDGET_BYTES = 8 << 20
 
@@ -63,6 +67,26 @@ class EmbeddingBank:
         found = torch.nn.functional.normalize(self.embeds[rows].float(), dim=-1)
         self.release()
         return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume point needs: `embeds` and `drift` themselves, not copies; save them before training goes on."""
+        return {"embeds": self.embeds, "drift": self.drift}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            InputError: it is of a table with another number of rows, or of an encoder of another dimension.
+        """
+        embeds = state["embeds"]
+        if embeds.shape != self.embeds.shape:
+            raise InputError(
+                f"--resume_from_checkpoint was saved with {tuple(embeds.shape)} picture embeddings, this run has "
+                f"{tuple(self.embeds.shape)}; give the table and the model that the run was started with."
+            )
+        self.embeds.copy_(embeds)
+        self.drift = None if state["drift"] is None else state["drift"].clone()
+        self.release()
 
     def release(self) -> None:
         """Let go of the pages of a bank in a file: they stay in the file, not in this process."""

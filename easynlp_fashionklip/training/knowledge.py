@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from easynlp_fashionklip.config import Scope
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import is_visual, mentioning_images
 from easynlp_fashionklip.graph.coherence import visual_coherence
 from easynlp_fashionklip.graph.csr import offsets_of, rows_of, take_rows
@@ -100,6 +104,54 @@ class ConceptKnowledge:
         """The prompt of every concept, by its number."""
         return self.graph.prompts()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume point needs beside the graph's folder: prototypes, and what decides which are ranked next."""
+        chosen = self.selected
+        coherence = self.graph.tables.coherence
+        return {
+            "concepts": self._fingerprint(),
+            "coherence": None if coherence is None else torch.from_numpy(coherence),
+            "selected": None
+            if chosen is None
+            else {f.name: torch.from_numpy(getattr(chosen, f.name)) for f in fields(PrototypeTable)},
+            "prompts_then": self._prompts_then,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            InputError: it is of another graph, or of other prototype settings.
+        """
+        chosen = state["selected"]
+        if state["concepts"] != self._fingerprint() or (chosen and max(chosen["rank"], default=0) >= self._slots_each):
+            raise InputError(
+                "--resume_from_checkpoint was saved with another concept graph; give the graph_dir and the graph "
+                "settings that the run was started with."
+            )
+        if state["coherence"] is not None and self.graph.tables.coherence is None:
+            self.graph = self.graph.with_coherence(state["coherence"].numpy())
+            self._leave_out_the_incoherent()
+        self._prompts_then = state["prompts_then"]
+        self._adopt(None if chosen is None else PrototypeTable(**{name: v.numpy() for name, v in chosen.items()}))
+
+    def _fingerprint(self) -> str:
+        """Equal for graphs with the same concepts under the same numbers."""
+        return hashlib.sha256("\n".join(self.graph.tables.concepts.phrases).encode()).hexdigest()
+
+    @property
+    def _slots_each(self) -> int:
+        """M, the most prototypes of a concept."""
+        return self.prototype_rows.shape[1]
+
+    def _adopt(self, table: PrototypeTable | None) -> None:
+        """Train with these prototypes from now on."""
+        rows = torch.full_like(self.prototype_rows, -1)
+        if table is not None:
+            places = (torch.from_numpy(table.concept), torch.from_numpy(table.rank).long())
+            rows[places] = torch.from_numpy(table.image).long()
+        self.prototype_rows, self.selected = rows, table
+
     def refresh(self, prompt_embeds: Tensor, bank: EmbeddingBank) -> int:
         """Choose prototypes anew: every concept's, or with a `refresh_tolerance` those of concepts that have moved.
 
@@ -117,9 +169,7 @@ class ConceptKnowledge:
         bank.release()
         if self.selected is not None:
             table = _merged(self.selected, table, stale, self.num_concepts)
-        rows = torch.full_like(self.prototype_rows, -1)
-        rows[torch.as_tensor(table.concept), torch.as_tensor(table.rank).long()] = torch.as_tensor(table.image).long()
-        self.prototype_rows, self.selected = rows, table
+        self._adopt(table)
         return len(stale)
 
     def _select(self, prompt_embeds: Tensor, bank: EmbeddingBank, concepts: np.ndarray) -> PrototypeTable:

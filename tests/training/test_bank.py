@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.training.bank import EmbeddingBank
 
 
@@ -73,3 +74,26 @@ def test_drift_is_the_length_of_the_way() -> None:
     assert bank.drift.tolist() == [0.0, 1.0, 0.0]
     bank.fill(np.zeros((3, 4), np.float32))
     assert torch.isinf(bank.drift).all()
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_bank_goes_on_from_its_state(tracked: bool) -> None:
+    bank, other = EmbeddingBank(5, 4), EmbeddingBank(5, 4, budget=8)
+    if tracked:
+        bank.track_drift()
+    bank.fill(np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32))
+    bank.update(torch.tensor([2]), torch.ones(1, 4))
+    other.load_state_dict(bank.state_dict())
+    for one in (bank, other):
+        one.update(torch.tensor([1]), torch.ones(1, 4))
+    assert torch.equal(other.embeds, bank.embeds)
+    assert (other.drift is None) == (not tracked)
+    if tracked:
+        assert torch.equal(other.drift, bank.drift)
+        assert other.drift.data_ptr() != bank.drift.data_ptr()
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3)])
+def test_the_state_of_another_table_or_encoder_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=rf"\({shape[0]}, {shape[1]}\) picture embeddings, this run has \(5, 4\)"):
+        EmbeddingBank(5, 4).load_state_dict(EmbeddingBank(*shape).state_dict())

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph import ConceptGraph
+from easynlp_fashionklip.graph.builder import build_graph
 from easynlp_fashionklip.training.bank import EmbeddingBank
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge, PrototypeSettings
+
+spacy = pytest.importorskip("spacy")
 
 Make = Callable[..., ConceptKnowledge]
 PRODUCTS = "abcdef"
@@ -196,3 +202,49 @@ def test_rows_with_one_picture_are_one_prototype(
     assert dress is not None
     rows = {row for row in knowledge.prototype_rows[dress.concept_id].tolist() if row >= 0}
     assert rows == ({0, 1} if scope == "mentions" else {0, 1, 3, 4, 5})
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    """As `torch.load` gives it back, without executing anything."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return dict(torch.load(file, weights_only=True))
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, 0.0])
+def test_knowledge_goes_on_from_its_state(make_knowledge: Make, bank: EmbeddingBank, tolerance: float) -> None:
+    """The same prototypes at once and after the next refresh, which ranks the same concepts."""
+    settings = {"num_candidates": 4, "num_prototypes": 3, "refresh_tolerance": tolerance, "min_coherence": 0.1}
+    former, resumed = make_knowledge(**settings), make_knowledge(**settings)
+    former.measure_coherence(bank)
+    former.refresh(_prompts(former, 0), bank)
+    resumed.load_state_dict(through_a_file(former.state_dict()))
+    other = EmbeddingBank(6, 32)
+    other.load_state_dict(through_a_file(bank.state_dict()))
+    assert torch.equal(resumed.prototype_rows, former.prototype_rows)
+    assert (former.prototype_rows >= 0).any()
+    for one in (bank, other):
+        one.update(torch.tensor([1]), _prompts(former, 3)[:1])
+    assert resumed.refresh(_prompts(former, 0), other) == former.refresh(_prompts(former, 0), bank)
+    assert torch.equal(resumed.prototype_rows, former.prototype_rows)
+    assert torch.equal(resumed.batch(torch.arange(6), other)[0], former.batch(torch.arange(6), bank)[0])
+
+
+def test_knowledge_without_prototypes_has_a_state(make_knowledge: Make) -> None:
+    knowledge = make_knowledge()
+    knowledge.load_state_dict(through_a_file(make_knowledge().state_dict()))
+    assert knowledge.selected is None
+    assert (knowledge.prototype_rows == -1).all()
+
+
+def test_the_state_of_another_graph_is_refused(
+    make_knowledge: Make, bank: EmbeddingBank, product_keys: np.ndarray
+) -> None:
+    knowledge = make_knowledge(num_prototypes=3)
+    knowledge.refresh(_prompts(knowledge, 0), bank)
+    with pytest.raises(InputError, match="saved with another concept graph"):
+        make_knowledge(num_prototypes=1).load_state_dict(knowledge.state_dict())
+    other = build_graph(["Red Coat"], ["a"], spacy.blank("en"), min_frequency=1)
+    with pytest.raises(InputError, match="saved with another concept graph"):
+        ConceptKnowledge(other, product_keys, knowledge.settings).load_state_dict(knowledge.state_dict())

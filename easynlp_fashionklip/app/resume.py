@@ -62,15 +62,7 @@ def gather_state(task: FashionKLIPTask, engine: Engine, table: PairTable) -> dic
         "engine": engine.state_dict(),
         "bank": task.bank.state_dict(),
         "knowledge": None if task.knowledge is None else task.knowledge.state_dict(),
-        "processes": _gather_to_first(_own_state(task)),
-    }
-
-
-def _own_state(task: FashionKLIPTask) -> dict[str, Any]:
-    """What differs between processes."""
-    return {
-        "random": random_state(distributed.local_device()),
-        "caches": {name: cache.state_dict() for name, cache in task.caches().items()},
+        "random": _gather_to_first(random_state(distributed.local_device())),
     }
 
 
@@ -128,7 +120,7 @@ def restore(
     engine.load(shares, ENGINE_TAG)
     engine.load_state_dict(state["engine"])
     _restore_knowledge(named, task, state)
-    _restore_own(task, state["processes"])
+    _restore_random_state(state["random"])
     _tell_changes(state["settings"], settings)
     return state
 
@@ -145,30 +137,26 @@ def _restore_weights(named: str, task: FashionKLIPTask, weights: dict[str, Any])
 def _restore_knowledge(named: str, task: FashionKLIPTask, state: dict[str, Any]) -> None:
     try:
         if (task.knowledge is None) != (state["knowledge"] is None):
-            raise ValueError("with and without a graph")
+            raise InputError("with and without a graph")
         task.bank.load_state_dict(state["bank"])
         if task.knowledge is not None:
             task.knowledge.load_state_dict(state["knowledge"])
-    except ValueError as error:
+    except InputError as error:
         raise InputError(
             f"{named} was saved with another concept graph; give the graph_dir and the graph settings that the run "
             "was started with."
         ) from error
 
 
-def _restore_own(task: FashionKLIPTask, processes: list[dict[str, Any]]) -> None:
-    if len(processes) != distributed.world_size():
-        logger.warning(
-            "the resume point is of %d processes, here are %d: random numbers start anew",
-            len(processes),
-            distributed.world_size(),
-        )
+def _restore_random_state(processes: list[dict[str, Any]]) -> None:
+    if len(processes) == distributed.world_size():
+        set_random_state(processes[distributed.rank()], distributed.local_device())
         return
-    own = processes[distributed.rank()]
-    set_random_state(own["random"], distributed.local_device())
-    for name, cache in task.caches().items():
-        if name in own["caches"]:
-            cache.load_state_dict(own["caches"][name])
+    logger.warning(
+        "the resume point is of %d processes, here are %d: random numbers start anew",
+        len(processes),
+        distributed.world_size(),
+    )
 
 
 def _tell_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

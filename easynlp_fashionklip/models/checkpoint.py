@@ -136,10 +136,17 @@ def first_line(error: BaseException) -> str:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write model.safetensors and, for EasyNLP, pytorch_model.bin with the same tensors."""
+    """Write model.safetensors and, for EasyNLP, pytorch_model.bin with the same tensors.
+
+    Raises:
+        OSError: a file could not be written, be it that the disk is full.
+    """
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    safetensors.torch.save_file(plain, folder / SAFETENSORS, metadata={"format": "pt"})
-    torch.save(plain, folder / PYTORCH_BIN)
+    try:
+        safetensors.torch.save_file(plain, folder / SAFETENSORS, metadata={"format": "pt"})
+        torch.save(plain, folder / PYTORCH_BIN)
+    except (RuntimeError, SafetensorError) as error:  # neither library passes the OSError on
+        raise OSError(f"the disk may be full: {first_line(error)}") from error
     shutil.copymode(folder / PYTORCH_BIN, folder / SAFETENSORS)  # safetensors makes files that only the owner reads
 
 
@@ -161,5 +168,5 @@ def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
                 _to_disk(path)
             for path in paths:
                 os.replace(path, target / path.name)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch's and safetensors' for a full disk
+    except OSError as error:
         raise InputError(f"the checkpoint folder {target} cannot be written ({first_line(error)}).") from error

@@ -160,4 +160,4 @@ def test_two_processes_killed(argv_of: Any, tmp_path: Path) -> None:
     kill_at(Run(argvs[1], tmp_path / "killed.txt", world=2), folders[1], 5)
     resume(argvs[1], folders[1], world=2)
     assert_equal_runs(*folders)
-    assert len(point(folders[1])["processes"]) == 2
+    assert len(point(folders[1])["random"]) == 2

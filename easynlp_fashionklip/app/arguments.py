@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from easynlp_fashionklip.app import checkpoints
+from easynlp_fashionklip.app import checkpoints, resume_points
 from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.training.wandb_log import require_wandb
 
 MODES = ("train", "evaluate", "predict")
 _TEXT_FLAGS = (
@@ -83,6 +84,8 @@ def check(flags: Namespace) -> AppConfig:
     _check_sequences(flags)
     _check_checkpoint(flags)
     _check_numbers(flags)
+    if flags.mode == "train":
+        require_wandb(config.wandb_project)
     return config
 
 
@@ -103,7 +106,7 @@ def _check_checkpoint(flags: Namespace) -> None:
     elif flags.checkpoint_dir:
         checkpoints.require_checkpoint(Path(flags.checkpoint_dir))
     if flags.mode == "train" and flags.resume_from_checkpoint is not None:
-        checkpoints.resume_files(flags.resume_from_checkpoint)
+        resume_points.require(flags.resume_from_checkpoint)
 
 
 def _check_numbers(flags: Namespace) -> None:
@@ -111,6 +114,11 @@ def _check_numbers(flags: Namespace) -> None:
         value = getattr(flags, name)
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name}={value} is not positive; give a number above 0.")
+    if (flags.learning_rate or 0) > 1:
+        raise InputError(
+            f"--learning_rate={flags.learning_rate:g} moves every weight by that much a step, which no model survives; "
+            "give one from 1e-6 to 1e-3."
+        )
     if flags.optimizer_type == "SGD":
         raise InputError("--optimizer_type=SGD is not supported by fashionklip; use AdamW (the default).")
 

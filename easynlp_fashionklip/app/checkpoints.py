@@ -1,20 +1,15 @@
-"""What a run leaves in `--checkpoint_dir`: the best model, and everything needed to go on after an interruption.
+"""The best model of a run, which is what `--checkpoint_dir` itself holds; `app.resume_points` has the rest.
 
-The best model is the folder itself (config.json, model.safetensors, pytorch_model.bin, tokenizer, train_config.json).
-A resume point is EasyNLP's pair `pytorch_model_step_<n>.bin` (weights) and `.meta.bin` (epoch, step, optimizer,
-scheduler, random state, prototypes' embedding bank); `--resume_from_checkpoint` takes that prefix or the folder.
+Its files: config.json, model.safetensors, pytorch_model.bin, tokenizer, train_config.json.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from easynlp_fashionklip.app.compat import APP_NAME
 from easynlp_fashionklip.errors import InputError
@@ -22,7 +17,6 @@ from easynlp_fashionklip.models.dual_encoder import DualEncoder
 
 TRAIN_CONFIG = "train_config.json"
 LABEL_MAPPING = "label_mapping.json"
-_RESUME_POINT = re.compile(r"pytorch_model_step_(\d+)\.meta\.bin")
 
 
 def write_best(folder: Path, encoder: DualEncoder, args: Namespace) -> None:
@@ -80,78 +74,3 @@ def require_checkpoint(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"--checkpoint_dir={folder} does not exist; train into it first, or give a checkpoint folder.")
     check_app(folder)
-
-
-def cut_history(path: Path, steps: int) -> None:
-    """Keep of a history the lines of the first `steps` optimizer steps: a new or resumed run writes on from there."""
-    if not path.is_file():
-        return
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if (step := _step_of(line)) is not None and step <= steps]
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _step_of(line: str) -> int | None:
-    """The step of a line of the history; None for one that a kill has left unfinished."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def write_resume_point(folder: Path, step: int, weights: dict[str, Any], state: dict[str, Any]) -> Path:
-    """Save a resume point and return its prefix; the meta file comes last and so marks it as whole."""
-    prefix = folder / f"pytorch_model_step_{step}"
-    for suffix, content in ((".bin", weights), (".meta.bin", state)):
-        temporary = prefix.with_name(prefix.name + suffix + ".part")
-        torch.save(content, temporary)
-        os.replace(temporary, prefix.with_name(prefix.name + suffix))
-    return prefix
-
-
-def resume_points(folder: Path) -> list[int]:
-    """Steps of the whole resume points in a folder, ascending."""
-    matches = (_RESUME_POINT.fullmatch(path.name) for path in folder.glob("*.meta.bin"))
-    return sorted(int(match.group(1)) for match in matches if match)
-
-
-def remove_resume_point(folder: Path, step: int) -> None:
-    """Delete one resume point, its mark first."""
-    for suffix in (".meta.bin", ".bin"):
-        (folder / f"pytorch_model_step_{step}{suffix}").unlink(missing_ok=True)
-
-
-def resume_files(source: str) -> tuple[Path, Path]:
-    """Weights file and state file of a resume point, given its prefix or a folder (whose newest is taken).
-
-    Raises:
-        InputError: there is none.
-    """
-    prefix = Path(source)
-    if prefix.is_dir():
-        steps = resume_points(prefix)
-        if not steps:
-            raise InputError(f"--resume_from_checkpoint={source}: the folder holds no pytorch_model_step_*.meta.bin.")
-        prefix = prefix / f"pytorch_model_step_{steps[-1]}"
-    weights, state = (prefix.with_name(prefix.name + suffix) for suffix in (".bin", ".meta.bin"))
-    for path in (weights, state):
-        if not path.is_file():
-            raise InputError(f"--resume_from_checkpoint={source}: {path} does not exist; give a prefix or its folder.")
-    return weights, state
-
-
-def read_resume_point(source: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights and state of a resume point; `source` as in `resume_files`.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    parts = []
-    for path in resume_files(source):
-        try:
-            parts.append(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise InputError(f"--resume_from_checkpoint={source}: {path} is damaged; give an older one.") from error
-    return parts[0], parts[1]

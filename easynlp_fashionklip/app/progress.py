@@ -1,4 +1,4 @@
-"""The training bar: batches done, loss, samples per second, time left."""
+"""The training bar: batches done, loss, samples per second, memory, time left."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class TrainingBar:
     def __init__(self, total: int, done: int, shown: bool) -> None:
         self._bar = tqdm(total=total, initial=done, desc="training", unit="batch", disable=not shown, mininterval=1.0)
         self._recent: deque[tuple[int, float]] = deque([(0, time.perf_counter())], maxlen=_WINDOW)
+        self._told = ""
 
     def __enter__(self) -> TrainingBar:
         return self
@@ -27,11 +28,15 @@ class TrainingBar:
     ) -> None:
         self._bar.close()
 
-    def advance(self, loss: float, samples: int) -> None:
+    def advance(self, samples: int) -> None:
         """Count one batch of `samples` pairs over all processes."""
         self._recent.append((samples, time.perf_counter()))
-        self._bar.set_postfix_str(f"loss {loss:.3f}, {self.rate():.0f} pairs/s", refresh=False)
+        self._bar.set_postfix_str(f"{self._told}{self.rate():.0f} pairs/s", refresh=False)
         self._bar.update(1)
+
+    def tell_step(self, loss: float, memory: int) -> None:
+        """Show a step's loss, and the memory of this process in bytes, from now on."""
+        self._told = f"loss {loss:.3f}, {memory / (1 << 30):.1f} GiB, "
 
     def rate(self) -> float:
         """Pairs per second over the last batches, waiting for data included."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import math
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from easynlp_fashionklip import distributed
-from easynlp_fashionklip.app import checkpoints
+from easynlp_fashionklip.app import checkpoints, resume, resume_points, run_summary
+from easynlp_fashionklip.app.build_engine import build_engine, precision_of
 from easynlp_fashionklip.app.compat import Trainer
 from easynlp_fashionklip.app.data import FashionKLIPDataset
 from easynlp_fashionklip.app.evaluator import FashionKLIPEvaluator
@@ -25,11 +22,16 @@ from easynlp_fashionklip.app.model import FashionKLIP
 from easynlp_fashionklip.app.progress import TrainingBar
 from easynlp_fashionklip.data.dataset import Batch, iterate_batches
 from easynlp_fashionklip.data.loader import build_loader
-from easynlp_fashionklip.data.samplers import GlobalBatchSampler
-from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.training.optimization import AdamW, parameter_groups, warmup_cosine
+from easynlp_fashionklip.data.samplers import training_sampler
+from easynlp_fashionklip.training import metrics_log
+from easynlp_fashionklip.training.bad_steps import BadSteps
+from easynlp_fashionklip.training.categories import row_categories
+from easynlp_fashionklip.training.contrastive_step import contrastive_step
+from easynlp_fashionklip.training.memory import used_memory
+from easynlp_fashionklip.training.metrics_log import MetricsLog
+from easynlp_fashionklip.training.step_plan import StepPlan, WaitClock, contrastive_batches
+from easynlp_fashionklip.training.wandb_log import WandbLog
 
-HISTORY = "history.jsonl"
 logger = logging.getLogger(__name__)
 
 
@@ -44,8 +46,16 @@ class FashionKLIPTrainer(Trainer):
     def __init__(
         self, model: FashionKLIP, train_dataset: FashionKLIPDataset, evaluator: FashionKLIPEvaluator | None = None
     ) -> None:
+        self._app = model
+        self._task = model.task
+        self._dataset = train_dataset
         self._best_score = float("-inf")
         self._start_batch = 0
+        self._evaluated_step = 0
+        self._metrics_position = 0
+        self._points: list[int] = []
+        self._wandb: WandbLog | None = None
+        self._losses: list[dict[str, torch.Tensor]] = []
         super().__init__(model, train_dataset, evaluator)
         self._global_step = self._start_global_step
 
@@ -59,49 +69,60 @@ class FashionKLIPTrainer(Trainer):
     @property
     def learning_rate(self) -> float:
         """Of the first parameter group."""
-        return self._optimizer.get_current_lr()
+        return self._engine.learning_rate()
 
     def set_train_loader(self, train_dataset: FashionKLIPDataset, args: Namespace) -> None:
         """Shuffled global batches, the same whatever the number of processes."""
         rank, world = distributed.rank(), distributed.world_size()
-        self._sampler = GlobalBatchSampler(
-            len(train_dataset), args.micro_batch_size, rank, world, seed=args.random_seed
+        table, config, knowledge = train_dataset.table, self._task.config, self._task.knowledge
+        groups = None
+        if knowledge is not None and config.batch_sampler == "grouped":
+            groups = row_categories(knowledge.graph, table.product_keys)
+        self._sampler = training_sampler(
+            config,
+            table.product_keys,
+            table.text_keys,
+            args.micro_batch_size,
+            rank=rank,
+            world_size=world,
+            seed=args.random_seed,
+            groups=groups,
         )
+        self._micro_batches = self._sampler.micro_batches
         self._train_loader = build_loader(
             train_dataset.pairs, self._sampler, train_dataset.batch_fn, workers=args.data_threads, processes=world
         )
-        self._batches = math.ceil(len(self._sampler) * args.epoch_num)
-        epochs = range(math.ceil(args.epoch_num))
-        self.total_training_steps = sum(
-            math.ceil(self._epoch_end(epoch) / args.gradient_accumulation_steps) for epoch in epochs
-        )
+        self._plan = StepPlan(len(self._sampler), args.epoch_num, args.gradient_accumulation_steps)
+        self.total_training_steps = self._plan.total_steps
 
     def set_model_and_optimizer(self, model: FashionKLIP, args: Namespace) -> None:
-        """Move the model to this process's device, wrap it for several processes, build AdamW and its schedule."""
-        device = distributed.local_device()
-        model.to(device)
-        self._model: torch.nn.Module = model
-        if distributed.is_distributed():
-            ids = [device.index] if device.type == "cuda" else None
-            self._model = DistributedDataParallel(model, device_ids=ids)
-        groups = parameter_groups(model, args.weight_decay, args.learning_rate, model.task.config.layer_decay)
-        self._optimizer = AdamW(groups, args.learning_rate, self.total_training_steps)
-        warmup = math.ceil(args.warmup_proportion * self.total_training_steps)
-        self._lr_scheduler = warmup_cosine(self._optimizer, warmup, self.total_training_steps)
-        self._half = torch.bfloat16 if device.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
-        needs_scaling = bool(args.use_amp) and self._half == torch.float16
-        self._scaler = torch.amp.GradScaler(device.type, enabled=needs_scaling)
+        """Move the model to this process's device and build the engine that trains it."""
+        model.to(distributed.local_device())
+        config = self._task.config
+        self._engine, self._optimizer = build_engine(model, config, args, self._plan, self._micro_batches(0))
+        self._model: torch.nn.Module = self._engine.module
+        advice = f"lower --learning_rate (now {args.learning_rate:g}) or give precision=fp32"
+        self._bad = BadSteps(config.max_bad_steps, advice)
 
     def set_tensorboard(self) -> None:
-        """EasyNLP's writer, on the first process, in a folder that exists; the history up to where this run begins."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """EasyNLP's writer and W&B's, on the first process; the metrics up to where this run begins."""
+        log = self.folder / "log"
+        log.mkdir(parents=True, exist_ok=True)
         super().set_tensorboard()
-        if self.args.is_master_node:
-            checkpoints.cut_history(self.folder / "log" / HISTORY, self._start_global_step)
+        if not self.args.is_master_node:
+            return
+        metrics_log.cut(log / metrics_log.FILE_NAME, self._start_global_step, self._metrics_position)
+        listeners: list[metrics_log.Listener] = [self._to_tensorboard]
+        project = self._task.config.wandb_project
+        if project:
+            resumed = self.args.resume_from_checkpoint is not None
+            self._wandb = WandbLog(project, log, resume.settings_of(self.args, self._task.config), resumed)
+            listeners.append(self._wandb)
+        self._metrics = MetricsLog(log, listeners)
 
-    def autocast_context_manager(self) -> contextlib.AbstractContextManager[Any]:
-        """bfloat16 (float16 on older GPUs) under --use_amp."""
-        return torch.autocast(distributed.local_device().type, self._half, enabled=bool(self.args.use_amp))
+    def _to_tensorboard(self, values: Any, step: int) -> None:
+        for name, value in values.items():
+            self.tensorboard.add_scalar(name, value, step)
 
     # ------------------------------------------------------------------------------------------------------- resuming
 
@@ -109,58 +130,45 @@ class FashionKLIPTrainer(Trainer):
         """Restore weights, optimizer, schedule, random state, prototypes and the place in the epoch."""
         if args.resume_from_checkpoint is None:
             return
-        weights, state = checkpoints.read_resume_point(args.resume_from_checkpoint)
-        if state["batches_per_epoch"] != len(self._sampler):
-            raise InputError(
-                f"--resume_from_checkpoint={args.resume_from_checkpoint} was saved with {state['batches_per_epoch']} "
-                f"batches an epoch, this run has {len(self._sampler)}; use the same table, processes and batch size."
-            )
-        try:
-            model_module.encoder.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(
-                f"--resume_from_checkpoint={args.resume_from_checkpoint} holds another model; give the "
-                "pretrain_model_name_or_path the run was started with."
-            ) from error
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._lr_scheduler.load_state_dict(state["scheduler"])
-        self._scaler.load_state_dict(state["scaler"])
+        prefix = resume.find_point(args.resume_from_checkpoint)
+        settings = resume.settings_of(args, self._task.config)
+        state = resume.restore(prefix, self._task, self._engine, self._dataset.table, len(self._sampler), settings)
         self._start_epoch, self._start_batch = state["epoch"], state["batch"]
         self._start_global_step = state["global_step"]
         self._best_score = state["best_score"]
-        torch.set_rng_state(state["random_state"])
-        task = model_module.task
-        if task.knowledge is not None:
-            restore(task.bank.embeds, state["bank"], args)
-            restore(task.knowledge.prototype_rows, state["prototype_rows"], args)
-        logger.info("resuming at epoch %d, batch %d", self._start_epoch + 1, self._start_batch)
+        self._bad.total, self._bad.in_a_row = state["bad_steps"]
+        self._evaluated_step, self._metrics_position = state["evaluated_step"], state["metrics_position"]
+        if prefix.parent.resolve() == self.folder.resolve():
+            self._points = [step for step in resume_points.steps_in(prefix.parent) if step <= self._start_global_step]
+        logger.info("resuming %s at epoch %d, batch %d", prefix, self._start_epoch + 1, self._start_batch)
 
     def _save_resume_point(self, epoch: int, batch: int) -> Path:
-        """Write a resume point for batch `batch` of `epoch`; older ones go unless --save_all_checkpoints."""
-        task = self.model_module.task
-        state = {
+        """Write a resume point for batch `batch` of `epoch`; the oldest go unless --save_all_checkpoints."""
+        prefix = resume_points.prefix_of(self.folder, self._global_step)
+        if self._points[-1:] == [self._global_step]:
+            return prefix
+        state = resume.gather_state(self._task, self._engine, self._dataset.table) | {
+            "settings": resume.settings_of(self.args, self._task.config),
             "epoch": epoch,
             "batch": batch,
             "batches_per_epoch": len(self._sampler),
             "global_step": self._global_step,
             "best_score": self._best_score,
-            "optimizer": self._optimizer.state_dict(),
-            "scheduler": self._lr_scheduler.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "random_state": torch.get_rng_state(),
-            "bank": task.bank.embeds,
-            "prototype_rows": None if task.knowledge is None else task.knowledge.prototype_rows,
+            "evaluated_step": self._evaluated_step,
+            "bad_steps": (self._bad.total, self._bad.in_a_row),
+            "metrics_position": self._metrics.position if self.args.is_master_node else 0,
         }
+        self._engine.save(resume_points.file_of(prefix, resume_points.SHARES), resume.ENGINE_TAG)
+        weights = self._engine.weights()
+        kept = [*self._points, self._global_step]
+        if not self.args.save_all_checkpoints:
+            kept = kept[-self._task.config.keep_checkpoints :]
         if self.args.is_master_node:
-            checkpoints.write_resume_point(
-                self.folder, self._global_step, self.model_module.encoder.state_dict(), state
-            )
-            if not self.args.save_all_checkpoints:
-                for step in checkpoints.resume_points(self.folder):
-                    if step != self._global_step:
-                        checkpoints.remove_resume_point(self.folder, step)
+            resume_points.write(self.folder, self._global_step, weights, state)
+            resume_points.keep_only(self.folder, kept)
+        self._points = kept
         distributed.barrier()
-        return self.folder / f"pytorch_model_step_{self._global_step}"
+        return prefix
 
     # ------------------------------------------------------------------------------------------------------- training
 
@@ -169,17 +177,29 @@ class FashionKLIPTrainer(Trainer):
 
         Raises:
             Interrupted: a signal asked to stop; a resume point has been saved.
-            InputError: a row could not be read.
+            InputError: a row could not be read, too many steps gave no number, or the disk is full.
         """
+        self._tell_run()
         done = self._start_epoch * len(self._sampler) + self._start_batch
-        with StopSignals() as signals, TrainingBar(self._batches, done, self.args.is_master_node) as bar:
-            self._bar = bar
+        with StopSignals() as signals, TrainingBar(self._plan.total_batches, done, self.args.is_master_node) as bar:
+            self._bar, self._clock = bar, WaitClock()
             for epoch in range(self._start_epoch, math.ceil(self.args.epoch_num)):
                 self.before_epoch(epoch)
                 self._train_epoch(epoch, signals)
                 self.after_epoch()
                 self._start_batch = 0
         self.after_train()
+
+    def _tell_run(self) -> None:
+        """The table of what will run; every process takes part, the first prints it."""
+        precision = precision_of(self._task.config, self.args)
+        rows = run_summary.run_rows(self._task, self._dataset, self.args, self._plan, precision)
+        table = self._dataset.table
+        texts = [table.pair(position).text for position in range(min(2, len(table)))]
+        with self._engine.whole():
+            memory = run_summary.measure_memory(self._task, self._engine, texts, self.args.micro_batch_size)
+        if self.args.is_master_node:
+            run_summary.show([*rows, *run_summary.memory_rows(memory)])
 
     def before_epoch(self, _epoch: int) -> None:
         """Reshuffle; re-rank the prototypes unless a resume point has brought those of this epoch."""
@@ -188,90 +208,59 @@ class FashionKLIPTrainer(Trainer):
         self._sampler.set_start_batch(self._start_batch)
         self._model.train()
         if self._start_batch == 0:
-            self.model_module.task.refresh_prototypes()
-
-    def _epoch_end(self, epoch: int) -> int:
-        """How many batches of an epoch this run takes: fewer in the last one of a broken --epoch_num."""
-        return min(len(self._sampler), self._batches - epoch * len(self._sampler))
+            self._refresh_prototypes()
 
     def _train_epoch(self, epoch: int, signals: StopSignals) -> None:
-        batch_number = self._start_batch
-        for batch in iterate_batches(self._train_loader):
-            if batch_number >= self._epoch_end(epoch):
-                break
-            self._step(batch_number, batch)
-            batch_number += 1
-            if self._whole_step(batch_number) and signals.asked():
-                prefix = self._save_resume_point(epoch, batch_number)
+        micro_batches = iterate_batches(self._train_loader)
+        batches = self._clock.waits(contrastive_batches(micro_batches, self._micro_batches, self._start_batch))
+        numbers = range(self._start_batch, self._plan.epoch_end(epoch))
+        for number, batch in zip(numbers, batches, strict=False):
+            self._step(number, batch)
+            if self._plan.ends_step(epoch, number + 1) and signals.asked():
+                prefix = self._save_resume_point(epoch, number + 1)
                 raise Interrupted(f"stopped; go on with --resume_from_checkpoint={prefix}")
 
-    def _whole_step(self, batch_number: int) -> bool:
-        """Whether an optimizer step ends before this batch: an epoch's last one may have fewer batches."""
-        at_end = batch_number >= self._epoch_end(self._current_epoch)
-        return at_end or batch_number % self.args.gradient_accumulation_steps == 0
-
-    def _batches_of_step(self, batch_number: int) -> int:
-        """How many batches accumulate in the optimizer step that this batch belongs to."""
-        accumulation = self.args.gradient_accumulation_steps
-        first = batch_number // accumulation * accumulation
-        return min(accumulation, self._epoch_end(self._current_epoch) - first)
-
-    def _step(self, batch_number: int, batch: Batch) -> None:
+    def _step(self, number: int, micro_batches: Sequence[Batch]) -> None:
         """Forward and backward of one batch; every `gradient_accumulation_steps` of them an optimizer step."""
-        label_ids = batch.pop("label_ids", None)
-        last = self._whole_step(batch_number + 1)
-        with self._synchronised(last):
-            with self.autocast_context_manager():
-                outputs = self._model(batch)
-            # In full precision: logits reach 100, where bfloat16 steps by a half.
-            losses = self.model_module.compute_loss(outputs, label_ids)
-            self._scaler.scale(losses["loss"] / self._batches_of_step(batch_number)).backward()
+        epoch = self._current_epoch
+        last = self._plan.ends_step(epoch, number + 1)
+        scale = 1 / self._plan.batches_of_step(epoch, number)
+        self._losses.append(contrastive_step(self._task, self._engine, micro_batches, scale, last))
+        self._bar.advance(sum(len(batch["rows"]) for batch in micro_batches) * distributed.world_size())
         if last:
             self.optimizer_step()
-        told = {name: float(value.detach()) for name, value in losses.items()}
-        self._bar.advance(told["loss"], len(batch["rows"]) * distributed.world_size())
-        self.after_iter(batch_number, self._current_epoch, told)
-
-    @contextlib.contextmanager
-    def _synchronised(self, last: bool) -> Iterator[None]:
-        """Gradients travel between processes only with the last batch of an optimizer step."""
-        if last or not isinstance(self._model, DistributedDataParallel):
-            yield
-        else:
-            with self._model.no_sync():
-                yield
+            self.after_iter(number, epoch, {})
 
     def optimizer_step(self) -> None:
-        """Clip, step, advance the schedule, clear."""
-        self._scaler.unscale_(self._optimizer)
-        torch.nn.utils.clip_grad_norm_(self.model_module.parameters(), self.max_grad_norm)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        self._lr_scheduler.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        """Clip, step, advance the schedule, clear; log; stop after too many steps whose loss is no number."""
+        result = self._engine.step()
         self._global_step += 1
+        names = self._losses[0]
+        means = {name: float(torch.stack([losses[name] for losses in self._losses]).mean()) for name in names}
+        self._losses = []
+        memory = used_memory(distributed.local_device())
+        self._bar.tell_step(means["loss"], memory)
+        try:
+            self._bad.count(self._global_step, means["loss"], result)
+        finally:
+            costs = {"samples_per_second": self._bar.rate(), "memory_bytes": memory, "data_wait": self._clock.share()}
+            told = {"grad_norm": result.grad_norm, "lr": self.learning_rate, "skipped_steps": self._bad.total}
+            self._log({f"train/{name}": value for name, value in (means | told | costs).items()})
 
     def after_iter(self, _step: int, _epoch: int, loss_dict: dict[str, float]) -> None:
-        """Stop on a loss that is no number; log; refresh prototypes and save where a step count asks for it."""
-        if not self._whole_step(_step + 1):
-            return
-        if not math.isfinite(loss_dict["loss"]):
-            raise InputError(
-                f"the loss became {loss_dict['loss']} at step {self._global_step}; lower --learning_rate (now "
-                f"{self.args.learning_rate}) or drop --use_amp, and resume from the last checkpoint."
-            )
-        self._log(loss_dict)
-        refresh, save = self.model_module.task.config.refresh_steps, self.args.save_checkpoint_steps
+        """After an optimizer step: refresh prototypes, evaluate and save where a step count asks for it."""
+        refresh, save = self._task.config.refresh_steps, self.args.save_checkpoint_steps
         if refresh and self._global_step % refresh == 0:
-            self.model_module.task.refresh_prototypes()
-        if save and self._global_step % save == 0:
+            self._refresh_prototypes()
+        # A model whose last step gave no number may be beyond help: what was saved before stays the newest.
+        if save and self._global_step % save == 0 and self._bad.in_a_row == 0:
             self._evaluate_and_keep_best()
             self._save_resume_point(_epoch, _step + 1)
 
     def after_epoch(self) -> None:
         """Evaluate, keep the best, leave a resume point at the next epoch's start."""
-        end = self._epoch_end(self._current_epoch)
-        if self._start_batch >= end:
+        end = self._plan.epoch_end(self._current_epoch)
+        if self._bad.in_a_row:
             return
         self._evaluate_and_keep_best()
         whole = end == len(self._sampler)
@@ -281,23 +270,41 @@ class FashionKLIPTrainer(Trainer):
         """Tell where everything is."""
         if self.args.is_master_node:
             self.tensorboard.close()
+            if self._wandb is not None:
+                self._wandb.close()
             score = f"mean recall {self._best_score:.2f}" if math.isfinite(self._best_score) else "not evaluated"
-            logger.info("best model in %s, %s", self.folder, score)
+            skipped = f", {self._bad.total} steps skipped" if self._bad.total else ""
+            logger.info("best model in %s, %s%s", self.folder, score, skipped)
 
     # ------------------------------------------------------------------------------------------------------- results
 
+    def _refresh_prototypes(self) -> None:
+        """Re-rank the prototypes with the encoder as it is, and tell what that costs."""
+        with self._engine.whole():
+            report = self._task.refresh_prototypes()
+        if report is not None:
+            self._log(
+                {"refresh/seconds": report.seconds, "refresh/ranked": report.ranked, "refresh/share": report.share}
+            )
+            logger.info("%s", report)
+
     def _evaluate_and_keep_best(self) -> None:
         """Score the second table and save when the mean recall is the best so far; without one, always save."""
-        score = float("inf")
-        if self.evaluator is not None:
-            scores = self.evaluator.evaluate(self.model_module)
-            score = scores[0][1]
-            self.evaluator.best_valid_score = max(self.evaluator.best_valid_score, score)
-            self._log({f"eval/{name}": value for name, value in scores}, scalars=False)
-            best = max(score, self._best_score)
-            self._bar.tell(f"epoch {self._current_epoch + 1}: mean recall {score:.2f} (best so far {best:.2f})")
-        if score > self._best_score or self.evaluator is None:
-            self._best_score = score if self.evaluator is not None else float("-inf")
+        if self._evaluated_step == self._global_step:
+            return
+        self._evaluated_step = self._global_step
+        if self.evaluator is None:
+            self.save_checkpoint(save_best=True)
+            return
+        with self._engine.whole():
+            scores = self.evaluator.evaluate(self._app)
+        score = scores[0][1]
+        self.evaluator.best_valid_score = max(self.evaluator.best_valid_score, score)
+        self._log({f"eval/{name}": value for name, value in scores})
+        best = max(score, self._best_score)
+        self._bar.tell(f"epoch {self._current_epoch + 1}: mean recall {score:.2f} (best so far {best:.2f})")
+        if score > self._best_score:
+            self._best_score = score
             self.save_checkpoint(save_best=True)
 
     def save_checkpoint(self, save_best: bool = False) -> None:
@@ -305,32 +312,12 @@ class FashionKLIPTrainer(Trainer):
         if not save_best:
             self._save_resume_point(self._current_epoch, 0)
             return
-        if self.args.is_master_node:
-            checkpoints.write_best(self.folder, self.model_module.encoder, self.args)
+        with self._engine.whole():
+            if self.args.is_master_node:
+                checkpoints.write_best(self.folder, self._app.encoder, self.args)
         distributed.barrier()
 
-    def _log(self, values: dict[str, float], scalars: bool = True) -> None:
-        """One step's numbers to TensorBoard and to `log/history.jsonl`."""
-        if not self.args.is_master_node:
-            return
-        if scalars:
-            values = {f"train/{name}": value for name, value in values.items()}
-            values |= {"train/lr": self.learning_rate, "train/samples_per_second": self._bar.rate()}
-        for name, value in values.items():
-            self.tensorboard.add_scalar(name, value, self._global_step)
-        with (self.folder / "log" / HISTORY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self._global_step, **values}) + "\n")
-
-
-def restore(target: Tensor, saved: Tensor | None, args: Namespace) -> None:
-    """Copy a tensor of a resume point into its place.
-
-    Raises:
-        InputError: the point was saved without a graph, or with another one.
-    """
-    if saved is None or saved.shape != target.shape:
-        raise InputError(
-            f"--resume_from_checkpoint={args.resume_from_checkpoint} was saved with another concept graph; give the "
-            "graph_dir and the graph settings that the run was started with."
-        )
-    target.copy_(saved)
+    def _log(self, values: dict[str, float]) -> None:
+        """Numbers of this step to `log/metrics.jsonl`, TensorBoard and W&B."""
+        if self.args.is_master_node:
+            self._metrics.write(self._global_step, values)

@@ -22,6 +22,7 @@ from easynlp_fashionklip.app.interrupt import EXIT_INTERRUPTED, Interrupted
 from easynlp_fashionklip.app.model import FashionKLIP
 from easynlp_fashionklip.app.predictor import SEPARATORS, FashionKLIPPredictor, predict_table
 from easynlp_fashionklip.app.trainer import FashionKLIPTrainer
+from easynlp_fashionklip.app.training_checks import require_products, rows_needed
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.dataset import explained_worker_death
 from easynlp_fashionklip.data.pairs import PairTable
@@ -29,23 +30,25 @@ from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
 from easynlp_fashionklip.evaluation.report import FILE_NAME, result_table, write_result
 from easynlp_fashionklip.models.cpu import configure_cpu
 
+EXIT_LOST_PEER = 1
+_SIGNS_OF_A_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "ncclRemoteError")
+
 logger = logging.getLogger(__name__)
 
 
+def _peer_is_gone(error: RuntimeError) -> bool:
+    """Whether a collective failed because a process at its other end is no more."""
+    return distributed.is_distributed() and any(sign in str(error) for sign in _SIGNS_OF_A_LOST_PEER)
+
+
 def main(argv: Sequence[str]) -> int:
-    """Run one process; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
+    """Run one process; returns the exit code: 0, 1 when another process died, 2 for bad input, 130 when interrupted."""
     try:
         run(argv)
     except InputError as error:
-        # Every process checks the same tables: the first to find the fault tells it.
-        if distributed.first_to_claim("error"):
-            sys.stderr.write(f"error: {error}\n")
-        return EXIT_BAD_INPUT
-    except RuntimeError:
-        # The process that had the answer has left, having said why.
-        if not distributed.is_claimed("error"):
-            raise
-        return EXIT_BAD_INPUT
+        return _tell(error)
+    except RuntimeError as error:
+        return _answer(error)
     except Interrupted as stop:
         if distributed.rank() == 0:
             sys.stderr.write(f"{stop}\n")
@@ -58,6 +61,26 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.flush()
     distributed.finish()
     return 0
+
+
+def _tell(error: InputError) -> int:
+    """Every process checks the same tables: the first to find the fault tells it."""
+    if distributed.first_to_claim("error"):
+        sys.stderr.write(f"error: {error}\n")
+    return EXIT_BAD_INPUT
+
+
+def _answer(error: RuntimeError) -> int:
+    """Tell what another process's end does to this one; other errors are faults of ours."""
+    if distributed.is_claimed("error"):  # the process that had the answer has left, having said why
+        return EXIT_BAD_INPUT
+    if not _peer_is_gone(error):
+        raise error
+    sys.stderr.write(
+        f"error: process {distributed.rank()} stops, as another process of this run has ended without a word (it "
+        "was killed, perhaps for its memory); go on with --resume_from_checkpoint and the checkpoint folder.\n"
+    )
+    return EXIT_LOST_PEER
 
 
 def run(argv: Sequence[str]) -> None:
@@ -106,8 +129,9 @@ def train(args: Namespace, config: AppConfig) -> None:
     folder = Path(args.checkpoint_dir)
     args.pretrained_model_name_or_path = config.pretrain_model_name_or_path
     paths = args.tables.split(",")
-    global_batch = args.micro_batch_size * distributed.world_size()
-    tables = [_open(args, config, path, min_rows=global_batch if not n else 1) for n, path in enumerate(paths)]
+    needed = rows_needed(config, args.micro_batch_size)
+    tables = [_open(args, config, path, min_rows=needed if not n else 1) for n, path in enumerate(paths)]
+    require_products(tables[0])
     app = _load(args, config, config.pretrain_model_name_or_path, len(tables[0]))
     tell_what_trains(app.encoder)
     keep_frozen_pictures(app.task.pictures, tables[0], config.data_workers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,18 +92,6 @@ class PairDataset(Dataset[Sample | RowFailure]):
         return sample
 
 
-@dataclass
-class LoaderWait:
-    """Seconds that the main process has waited for batches: what loading costs beyond what workers hide."""
-
-    seconds: float = 0.0
-
-    def take(self) -> float:
-        """The seconds since the last call."""
-        seconds, self.seconds = self.seconds, 0.0
-        return seconds
-
-
 @contextmanager
 def explained_worker_death() -> Iterator[None]:
     """Turn the death of a worker process into an `InputError`, wherever the main process was: torch raises it there.
@@ -117,26 +104,24 @@ def explained_worker_death() -> Iterator[None]:
     except RuntimeError as error:
         if _DEAD_WORKER not in str(error):
             raise
+        reason = str(error).strip().rstrip(".")
         raise InputError(
-            f"a process that decodes pictures died ({error}); it may lack memory or shared memory: raise the "
+            f"a process that decodes pictures died ({reason}); it may lack memory or shared memory: raise the "
             "container's --shm-size, or pass a smaller data_workers (0 decodes in the main process)."
         ) from error
 
 
-def iterate_batches(batches: Iterable[Batch | RowFailure], wait: LoaderWait | None = None) -> Iterator[Batch]:
-    """The batches of a loader; the time spent waiting for them is added to `wait`.
+def iterate_batches(batches: Iterable[Batch | RowFailure]) -> Iterator[Batch]:
+    """The batches of a loader.
 
     Raises:
         InputError: a row could not be read (the sentence that names it), or a worker process died.
     """
-    clock = wait or LoaderWait()
     with explained_worker_death():
         iterator = iter(batches)
     while True:
-        started = time.perf_counter()
         with explained_worker_death():
             batch = next(iterator, None)
-        clock.seconds += time.perf_counter() - started
         if batch is None:
             return
         if isinstance(batch, RowFailure):

@@ -113,6 +113,12 @@ def read_tensor_file(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
+def _to_disk(path: Path) -> None:
+    """Wait until a file is on the disk for good."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def describe_content(source: str | Path) -> str:
     """What a folder holds, for messages: "it holds a.json, b.txt" or "it is empty"."""
     folder = Path(source)
@@ -130,10 +136,17 @@ def first_line(error: BaseException) -> str:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write model.safetensors and, for EasyNLP, pytorch_model.bin with the same tensors."""
+    """Write model.safetensors and, for EasyNLP, pytorch_model.bin with the same tensors.
+
+    Raises:
+        OSError: a file could not be written, be it that the disk is full.
+    """
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    safetensors.torch.save_file(plain, folder / SAFETENSORS, metadata={"format": "pt"})
-    torch.save(plain, folder / PYTORCH_BIN)
+    try:
+        safetensors.torch.save_file(plain, folder / SAFETENSORS, metadata={"format": "pt"})
+        torch.save(plain, folder / PYTORCH_BIN)
+    except (RuntimeError, SafetensorError) as error:  # neither library passes the OSError on
+        raise OSError(f"the disk may be full: {first_line(error)}") from error
     shutil.copymode(folder / PYTORCH_BIN, folder / SAFETENSORS)  # safetensors makes files that only the owner reads
 
 
@@ -150,7 +163,10 @@ def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".writing-") as temporary:
             write(Path(temporary))
-            for path in sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG):
+            paths = sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG)
+            for path in paths:
+                _to_disk(path)
+            for path in paths:
                 os.replace(path, target / path.name)
     except OSError as error:
         raise InputError(f"the checkpoint folder {target} cannot be written ({first_line(error)}).") from error

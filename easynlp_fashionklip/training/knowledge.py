@@ -116,6 +116,11 @@ class ConceptKnowledge:
         """C, the number of concepts of the graph."""
         return len(self.graph.concepts)
 
+    @property
+    def concepts_per_row(self) -> float:
+        """How many concepts a row of the table has on average."""
+        return len(self._concepts) / max(1, len(self._offsets) - 1)
+
     def prompts(self) -> list[str]:
         """The prompt of every concept, by its number."""
         return self.graph.prompts()

@@ -8,7 +8,8 @@ from easynlp_fashionklip.config import Precision
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.cpu import cpu_half_is_faster
 
-_NAMED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+NAMES: dict[torch.dtype, str] = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+_NAMED = {name: dtype for dtype, name in NAMES.items()}
 
 
 def resolve_precision(device: torch.device, setting: Precision, use_amp: bool) -> torch.dtype:

@@ -158,7 +158,7 @@ def collect_content(out: Path, stages: Sequence[Stage]) -> DemoContent:
     graph = ConceptGraph.load(out / "graph")
     excerpt = GraphExcerpt(graph, train)
     return DemoContent(
-        history=read_lines(out / "model" / "log" / "history.jsonl"),
+        history=read_lines(out / "model" / "log" / "metrics.jsonl"),
         before=read_json(out / "before.json"),
         after=read_json(out / "after.json"),
         queries=results,

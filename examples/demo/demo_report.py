@@ -68,7 +68,7 @@ class DemoContent:
     """Everything the report shows.
 
     Attributes:
-        history: records of `<checkpoint_dir>/log/history.jsonl`.
+        history: records of `<checkpoint_dir>/log/metrics.jsonl`.
         before, after: `evaluation.json` of the untrained and the trained model on the test split.
         queries: search results of the trained model.
         query_hits: share of *all* queries, in percent, with a right picture first, and among the first five.

@@ -38,7 +38,7 @@ def train(catalogue: Path, tmp_path: Path, easynlp_here: Run, arguments: Run) ->
 
 
 def history(folder: Path, key: str = "train/loss") -> list[dict[str, float]]:
-    lines = (folder / "log" / "history.jsonl").read_text().splitlines()
+    lines = (folder / "log" / "metrics.jsonl").read_text().splitlines()
     return [entry for entry in map(json.loads, lines) if key in entry]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,7 +14,6 @@ from PIL import Image
 from easynlp_fashionklip.data import loader as loader_module
 from easynlp_fashionklip.data.collate import PairCollator
 from easynlp_fashionklip.data.dataset import (
-    LoaderWait,
     PairDataset,
     RowFailure,
     explained_worker_death,
@@ -161,19 +159,6 @@ def test_a_worker_that_is_killed(make_table: MakeTable) -> None:
     )
     with pytest.raises(InputError, match="a process that decodes pictures died.*--shm-size"):
         list(iterate_batches(loader))
-
-
-def test_waiting_for_the_loader_is_measured() -> None:
-    def slow() -> Iterator[dict[str, int]]:
-        for number in range(2):
-            time.sleep(0.03)
-            yield {"number": number}
-
-    wait = LoaderWait()
-    for _ in iterate_batches(slow(), wait):
-        time.sleep(0.1)  # a step, which is not waiting
-    assert 0.06 <= wait.seconds < 0.15
-    assert wait.take() >= 0.06 and wait.seconds == 0.0
 
 
 def bytes_of(image: Image.Image, train: bool, rng: np.random.Generator) -> torch.Tensor:

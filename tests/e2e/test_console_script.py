@@ -29,7 +29,7 @@ def train_arguments(catalogue: Path, folder: Path, arguments: Run, *more: str) -
 
 
 def first_loss(folder: Path) -> float:
-    return float(json.loads((folder / "log" / "history.jsonl").read_text().splitlines()[0])["train/loss"])
+    return float(json.loads((folder / "log" / "metrics.jsonl").read_text().splitlines()[0])["train/loss"])
 
 
 def last_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -209,7 +209,7 @@ def stop_after(process: subprocess.Popen[str], ready: Callable[[], bool], kind: 
 
 
 def steps_done(folder: Path) -> int:
-    path = folder / "log" / "history.jsonl"
+    path = folder / "log" / "metrics.jsonl"
     return path.read_text().count("train/loss") if path.is_file() else 0
 
 
@@ -240,7 +240,7 @@ def test_ctrl_c_then_resume_equals_an_uninterrupted_run(
     outcome = easynlp_here([*argv, resume]) if processes == 1 else run_script("easynlp", [*argv, resume], tmp_path)
     assert outcome.code == 0, outcome.err
     assert_same_weights(uninterrupted, folder, atol=1e-5 if processes == 1 else 1e-3)
-    lines = (folder / "log" / "history.jsonl").read_text().splitlines()
+    lines = (folder / "log" / "metrics.jsonl").read_text().splitlines()
     steps = [entry["step"] for entry in map(json.loads, lines) if "train/loss" in entry]
     assert steps == list(range(1, 4 * EPOCHS + 1))
 

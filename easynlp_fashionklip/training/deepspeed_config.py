@@ -66,7 +66,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _switched_on(section: Any) -> bool:
-    """Whether a section is there and does something: `{"enabled": false}` (or "auto", of files for other trainers) not."""
+    """Whether a section is there and does something: `{"enabled": false}` (or "auto") does not."""
     if isinstance(section, dict):
         return section.get("enabled", True) not in (False, "auto")
     return section is not None and section is not False

@@ -1,4 +1,4 @@
-"""Training with DeepSpeed's ZeRO: optimizer state (stage 1), gradients (2) and weights (3) are shared out over processes.
+"""Training with DeepSpeed: ZeRO shares out optimizer state (stage 1), gradients (2) and weights (3) over processes.
 
 DeepSpeed averages gradients over the processes, as DistributedDataParallel does; as every process computes the global
 loss (`distributed.gather_with_grad`), that mean is the exact gradient.
@@ -71,7 +71,7 @@ def build(
         dtype=dtype,
     )
     deepspeed = _import_quietly()
-    _join_group()
+    _join_group(deepspeed)
     _refuse_unknown_keys(deepspeed, config, config_path)
     wrapped, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=config)
     return DeepSpeedEngine(wrapped, encoder, optimizer, schedule, int(config["zero_optimization"]["stage"]))
@@ -91,12 +91,13 @@ def _import_quietly() -> Any:
     return deepspeed
 
 
-def _join_group() -> None:
+def _join_group(deepspeed: Any) -> None:
     """DeepSpeed needs a process group even for one process, whose number it reads from LOCAL_RANK."""
     os.environ.setdefault("LOCAL_RANK", "0")
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
     if not dist.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    deepspeed.init_distributed(backend, auto_mpi_discovery=False, verbose=False)
 
 
 def _refuse_unknown_keys(deepspeed: Any, config: dict[str, Any], path: str | Path) -> None:
@@ -280,17 +281,8 @@ class DeepSpeedEngine:
             return
         import deepspeed
 
-        parameters = [cast(Any, p) for p in self._encoder.parameters()]
-        persisted = [p.ds_persist for p in parameters]
-        with deepspeed.zero.GatheredParameters(parameters):
-            # Otherwise each submodule would release its parameters after its forward pass.
-            for parameter in parameters:
-                parameter.ds_persist = True
-            try:
-                yield
-            finally:
-                for parameter, was in zip(parameters, persisted, strict=True):
-                    parameter.ds_persist = was
+        with deepspeed.zero.GatheredParameters(list(self._encoder.parameters())), _without_hooks(self._encoder):
+            yield
         self._keep_temperature()
 
     def weights(self) -> dict[str, Tensor]:
@@ -301,6 +293,20 @@ class DeepSpeedEngine:
             if distributed.rank():
                 return {}
             return {name: tensor.detach().cpu().clone() for name, tensor in self._encoder.state_dict().items()}
+
+
+@contextlib.contextmanager
+def _without_hooks(module: nn.Module) -> Iterator[None]:
+    """Keep DeepSpeed from gathering and releasing weights around every submodule, which all processes do together."""
+    names = ("_forward_pre_hooks", "_forward_hooks")
+    kept = [(part, name, getattr(part, name)) for part in module.modules() for name in names]
+    for part, name, hooks in kept:
+        setattr(part, name, type(hooks)())
+    try:
+        yield
+    finally:
+        for part, name, hooks in kept:
+            setattr(part, name, hooks)
 
 
 def _described(folder: Path) -> dict[str, Any]:

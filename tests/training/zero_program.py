@@ -1,0 +1,227 @@
+"""What each process of `test_deepspeed_engine.py` runs: `python zero_program.py FOLDER STAGE...` writes FOLDER/RANK.pt.
+
+STAGE is the name of a file in configs/deepspeed, or `ddp`: the same training with DistributedDataParallel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from easynlp_fashionklip import distributed
+from easynlp_fashionklip.config import AppConfig
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.models.zoo import load_pretrained
+from easynlp_fashionklip.training import deepspeed_engine
+from easynlp_fashionklip.training.deepspeed_engine import DeepSpeedEngine
+from easynlp_fashionklip.training.engine import StepResult
+from easynlp_fashionklip.training.optimization import AdamW, parameter_groups, warmup_cosine
+from easynlp_fashionklip.training.task import FashionKLIPTask
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "deepspeed"
+STEPS, ROWS, ACCUMULATION, MAX_NORM, RATE = 4, 8, 2, 1.0, 1e-3
+
+
+def new_task() -> FashionKLIPTask:
+    return FashionKLIPTask(load_pretrained("tiny", seed=3), AppConfig(cva=False), num_rows=ROWS)
+
+
+def optimizer_of(task: FashionKLIPTask) -> AdamW:
+    # A larger epsilon: Adam would make steps of full size out of the rounding of gradients that are 0 in theory.
+    groups = [{**group, "eps": 1e-4} for group in parameter_groups(task, 0.01)]
+    return AdamW(groups, RATE, STEPS)
+
+
+def global_batch(step: int, part: int) -> dict[str, Tensor]:
+    noise = torch.Generator().manual_seed(100 * step + part)
+    ids = torch.randint(3, 90, (ROWS, 6), generator=noise)
+    keys = torch.arange(ROWS)
+    return {
+        "pixel_values": torch.randn(ROWS, 3, 32, 32, generator=noise),
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        **{name: keys for name in ("rows", "product_keys", "text_keys")},
+    }
+
+
+def rows_of(batch: dict[str, Tensor], part: int, parts: int) -> dict[str, Tensor]:
+    return {name: values.tensor_split(parts)[part] for name, values in batch.items()}
+
+
+class Plain:
+    """The oracle: torch alone, DistributedDataParallel where there are several processes."""
+
+    def __init__(self, task: FashionKLIPTask) -> None:
+        self.module = DistributedDataParallel(task) if distributed.is_distributed() else task
+        self.optimizer = optimizer_of(task)
+        self.schedule = warmup_cosine(self.optimizer, 1, STEPS)
+
+    @contextlib.contextmanager
+    def synchronised(self, last: bool) -> Iterator[None]:
+        waits = not last and isinstance(self.module, DistributedDataParallel)
+        with self.module.no_sync() if waits else contextlib.nullcontext():
+            yield
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def backward(self, loss: Tensor, last: bool) -> None:
+        loss.backward()
+
+    def step(self) -> StepResult:
+        norm = float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), MAX_NORM))
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepResult(norm, False)
+
+
+def start(config: str, task: FashionKLIPTask, dtype: torch.dtype = torch.float32) -> DeepSpeedEngine:
+    optimizer = optimizer_of(task)
+    return deepspeed_engine.build(
+        task,
+        task.model,
+        optimizer,
+        warmup_cosine(optimizer, 1, STEPS),
+        config_path=CONFIGS / f"{config}.json",
+        micro_batch_size=ROWS // distributed.world_size(),
+        backward_passes=ACCUMULATION,
+        max_grad_norm=MAX_NORM,
+        dtype=dtype,
+    )
+
+
+def plain_batch(task: FashionKLIPTask, engine: Any, batch: dict[str, Tensor], last: bool, spoil: float) -> float:
+    """Forward and backward of one contrastive batch at once."""
+    with engine.synchronised(last):
+        with engine.autocast():
+            outputs = engine.module(batch)
+        loss = task.compute_loss(outputs)["loss"]
+        engine.backward(loss * (spoil / ACCUMULATION), last)
+    return float(loss.detach())
+
+
+def cached_batch(task: FashionKLIPTask, engine: Any, batch: dict[str, Tensor], last: bool, spoil: float) -> float:
+    """The same with gradient caching: embeddings of two micro-batches first, then a backward pass for each."""
+    micro = [rows_of(batch, part, 2) for part in range(2)]
+    names = ("image_embeds", "text_embeds")
+    with torch.no_grad():
+        encoded = [engine.module(one) for one in micro]
+    leaves = {name: torch.cat([one[name] for one in encoded]).requires_grad_() for name in names}
+    keys = {name: distributed.gather(batch[name]) for name in ("product_keys", "text_keys")}
+    loss = task.compute_loss({**leaves, **keys})["loss"]
+    wanted = (*leaves.values(), task.model.logit_scale)
+    *embeds, temperature = torch.autograd.grad(loss * (spoil / ACCUMULATION), wanted)
+    for part, one in enumerate(micro):
+        final = last and part == 1
+        with engine.synchronised(final):
+            outputs = engine.module(one)
+            shares = [gradient.tensor_split(2)[part] for gradient in embeds]
+            surrogate = sum((outputs[name] * share).sum() for name, share in zip(names, shares, strict=True))
+            engine.backward(surrogate + (part == 1) * (task.model.logit_scale * temperature).sum(), final)
+    return float(loss.detach())
+
+
+Batch = Callable[[FashionKLIPTask, Any, dict[str, Tensor], bool, float], float]
+
+
+def take(task: FashionKLIPTask, engine: Any, steps: range, batch_of: Batch = plain_batch, spoil: float = 1.0) -> Any:
+    """(losses, gradient norms, skipped) of optimizer steps of two contrastive batches each."""
+    told = []
+    for step in steps:
+        losses = []
+        for part in range(ACCUMULATION):
+            share = rows_of(global_batch(step, part), distributed.rank(), distributed.world_size())
+            losses.append(batch_of(task, engine, share, part == ACCUMULATION - 1, spoil))
+        result = engine.step()
+        told.append((*losses, result.grad_norm, result.skipped))
+    return told
+
+
+def weights_of(engine: DeepSpeedEngine) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in engine.weights().items()}
+
+
+def stage(name: str, folder: Path) -> dict[str, Any]:
+    task = new_task()
+    engine = start(name, task)
+    begun = weights_of(engine)
+    told = take(task, engine, range(2))
+    engine.save(folder / f"{name}.deepspeed", "resume")
+    state = engine.state_dict()
+    told += take(task, engine, range(2, STEPS))
+    result = {"told": told, "begun": begun, "weights": weights_of(engine), "rate": engine.learning_rate()}
+    with engine.whole():
+        if distributed.rank() == 0:
+            task.model.save_pretrained(folder / name)
+        # Unequal work on the processes must not make them wait for each other.
+        pixels = global_batch(0, 0)["pixel_values"]
+        with torch.no_grad():
+            for _ in range(1 + distributed.rank()):
+                result["embeds"] = task.model.encode_image(pixels)
+
+    task = new_task()
+    engine = start(name, task)
+    engine.load(folder / f"{name}.deepspeed", "resume")
+    engine.load_state_dict(state)
+    result["resumed"] = take(task, engine, range(2, STEPS))
+    result["resumed_weights"] = weights_of(engine)
+
+    task = new_task()
+    engine = start(name, task)
+    result["cached"] = take(task, engine, range(2), cached_batch)
+    before = weights_of(engine)
+    result["spoilt"] = take(task, engine, range(1), spoil=math.nan if distributed.rank() == 0 else 1.0)
+    after = weights_of(engine)
+    result["unchanged"] = all(torch.equal(before[key], after[key]) for key in before)
+    result["cached"] += take(task, engine, range(2, STEPS), cached_batch)
+    result["cached_weights"] = weights_of(engine)
+    return result
+
+
+def with_ddp(_: str, __: Path) -> dict[str, Any]:
+    task = new_task()
+    told = take(task, Plain(task), range(STEPS))
+    return {"told": told, "weights": {name: tensor.clone() for name, tensor in task.model.state_dict().items()}}
+
+
+def with_bf16(_: str, __: Path) -> dict[str, Any]:
+    task = new_task()
+    engine = start("zero2", task, torch.bfloat16)
+    told = take(task, engine, range(STEPS))
+    return {"told": told, "dtypes": {tensor.dtype for tensor in engine.weights().values()}}
+
+
+def elsewhere(_: str, folder: Path) -> dict[str, str]:
+    """What resuming another run's point says, by folder."""
+    messages = {}
+    for path in sorted(folder.parent.glob("*/zero[12].deepspeed")):
+        if path.parent == folder:
+            continue
+        try:
+            start("zero2", new_task()).load(path, "resume")
+        except InputError as error:
+            messages[path.name] = str(error)
+    return messages
+
+
+def main(folder: Path, names: list[str]) -> None:
+    torch.set_num_threads(1)
+    distributed.initialise()
+    special = {"ddp": with_ddp, "bf16": with_bf16, "elsewhere": elsewhere}
+    results = {name: special.get(name, stage)(name, folder) for name in names}
+    torch.save(results, folder / f"{distributed.rank()}.pt")
+    distributed.barrier()
+    distributed.finish()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

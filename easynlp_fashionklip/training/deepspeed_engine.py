@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ from easynlp_fashionklip.training.engine import StepResult
 SUFFIX = ".deepspeed"
 _DESCRIPTION = "fashionklip.json"
 _NAME = "deepspeed"
+_OR_ANEW = "or start anew from the checkpoint folder with pretrain_model_name_or_path."
 
 
 def build(
@@ -44,6 +45,7 @@ def build(
     backward_passes: int,
     max_grad_norm: float,
     dtype: torch.dtype = torch.float32,
+    equal_passes: bool = True,
 ) -> DeepSpeedEngine:
     """Start DeepSpeed; a collective call.
 
@@ -57,6 +59,8 @@ def build(
         backward_passes: of an optimizer step on each process (the last of an epoch may have fewer).
         max_grad_norm: norm that the whole gradient is clipped to; 0 does not clip.
         dtype: of the forward pass, float32 or bfloat16.
+        equal_passes: whether all processes always make the same number of backward passes; from stage 2 on, where
+            gradients travel with every pass, the others would wait for ever.
 
     Raises:
         InputError: DeepSpeed is missing, or the file cannot be used.
@@ -70,11 +74,17 @@ def build(
         max_grad_norm=max_grad_norm,
         dtype=dtype,
     )
+    stage = int(config["zero_optimization"]["stage"])
+    if stage > 1 and not equal_passes:
+        raise InputError(
+            f"deepspeed_config={config_path}: ZeRO stage {stage} needs as many micro-batches on every process; give "
+            "drop_last=true and a contrastive_batch_size divisible by the number of processes, or stage 1."
+        )
     deepspeed = _import_quietly()
     _join_group(deepspeed)
     _refuse_unknown_keys(deepspeed, config, config_path)
     wrapped, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=config)
-    return DeepSpeedEngine(wrapped, encoder, optimizer, schedule, int(config["zero_optimization"]["stage"]))
+    return DeepSpeedEngine(wrapped, encoder, optimizer, schedule, stage)
 
 
 def _import_quietly() -> Any:
@@ -208,13 +218,13 @@ class DeepSpeedEngine:
             InputError: the folder cannot be written, or is not shared by all machines.
         """
         part = folder.with_name(folder.name + ".part")
-        self._on_first(lambda: shutil.rmtree(part, ignore_errors=True))
+        self._on_first(lambda: shutil.rmtree(part, ignore_errors=True), folder)
         try:
             self._engine.save_checkpoint(str(part), tag=tag, save_latest=False)
         except (OSError, RuntimeError) as error:  # torch.save's for a full disk is a RuntimeError
             shutil.rmtree(part, ignore_errors=True)
-            raise InputError(f"the resume point {folder} cannot be written ({_reason(error)}).") from error
-        self._on_first(lambda: self._publish(part, folder, tag))
+            raise InputError(_unwritten(folder, error)) from error
+        self._on_first(lambda: self._publish(part, folder, tag), folder)
 
     def _publish(self, part: Path, folder: Path, tag: str) -> None:
         shares = len(list((part / tag).glob("*_optim_states.pt")))
@@ -239,15 +249,17 @@ class DeepSpeedEngine:
             InputError: there is none, it is damaged, or was saved by another number of processes or another stage.
         """
         described = _described(folder)
-        for key, here, remedy in (
-            ("world_size", distributed.world_size(), "processes; start as many"),
-            ("stage", self.stage, "as ZeRO stage; give that deepspeed_config"),
-        ):
-            if described.get(key) != here:
-                raise InputError(
-                    f"--resume_from_checkpoint: {folder} was saved with {described.get(key)} {remedy} (now {here}), or "
-                    "start anew from the checkpoint folder with pretrain_model_name_or_path."
-                )
+        world, stage = described.get("world_size"), described.get("stage")
+        if world != distributed.world_size():
+            raise InputError(
+                f"--resume_from_checkpoint: {folder} was saved by {world} processes and this run has "
+                f"{distributed.world_size()}; start {world}, {_OR_ANEW}"
+            )
+        if stage != self.stage:
+            raise InputError(
+                f"--resume_from_checkpoint: {folder} was saved with ZeRO stage {stage} and deepspeed_config has "
+                f"{self.stage}; give the file that the run was started with, {_OR_ANEW}"
+            )
         try:
             path, _ = self._engine.load_checkpoint(str(folder), tag=tag, load_lr_scheduler_states=False)
         except Exception as error:  # torch raises many kinds for a damaged file
@@ -256,14 +268,16 @@ class DeepSpeedEngine:
             raise InputError(f"--resume_from_checkpoint: {folder} holds no {tag!r}; give another resume point.")
         self._keep_temperature()
 
-    def _on_first(self, act: Any) -> None:
-        """Run on the first process while the others wait; its InputError is everybody's."""
+    def _on_first(self, act: Callable[[], None], folder: Path) -> None:
+        """Run on the first process while the others wait; its failure to write `folder` is everybody's."""
         message: str | None = None
         if distributed.rank() == 0:
             try:
                 act()
-            except (InputError, OSError) as error:
+            except InputError as error:
                 message = str(error)
+            except OSError as error:
+                message = _unwritten(folder, error)
         message = cast("str | None", distributed.broadcast_object(message))
         if message is not None:
             raise InputError(message)
@@ -307,6 +321,10 @@ def _without_hooks(module: nn.Module) -> Iterator[None]:
     finally:
         for part, name, hooks in kept:
             setattr(part, name, hooks)
+
+
+def _unwritten(folder: Path, error: Exception) -> str:
+    return f"the resume point {folder} cannot be written ({_reason(error)}); free space, or give another folder."
 
 
 def _described(folder: Path) -> dict[str, Any]:

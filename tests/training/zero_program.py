@@ -6,6 +6,7 @@ STAGE is the name of a file in configs/deepspeed, or `ddp`: the same training wi
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ def global_batch(step: int, part: int) -> dict[str, Tensor]:
         "pixel_values": torch.randn(ROWS, 3, 32, 32, generator=noise),
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
-        **{name: keys for name in ("rows", "product_keys", "text_keys")},
+        **dict.fromkeys(("rows", "product_keys", "text_keys"), keys),
     }
 
 
@@ -84,7 +85,9 @@ class Plain:
         return StepResult(norm, False)
 
 
-def start(config: str, task: FashionKLIPTask, dtype: torch.dtype = torch.float32) -> DeepSpeedEngine:
+def start(
+    config: str, task: FashionKLIPTask, dtype: torch.dtype = torch.float32, equal_passes: bool = True
+) -> DeepSpeedEngine:
     optimizer = optimizer_of(task)
     return deepspeed_engine.build(
         task,
@@ -96,6 +99,7 @@ def start(config: str, task: FashionKLIPTask, dtype: torch.dtype = torch.float32
         backward_passes=ACCUMULATION,
         max_grad_norm=MAX_NORM,
         dtype=dtype,
+        equal_passes=equal_passes,
     )
 
 
@@ -213,10 +217,40 @@ def elsewhere(_: str, folder: Path) -> dict[str, str]:
     return messages
 
 
+def refused(_: str, folder: Path) -> dict[str, str]:
+    """What cannot be done, and what is said about it."""
+    bad = folder / "bad.json"
+    bad.write_text(json.dumps({"zero_optimization": {"stage": 2, "stag3_prefetch": 1}}))
+    (folder / "a file").write_text("")
+    engine = start("zero2", new_task())
+    engine.save(folder / "damaged", "resume")
+    engine.save(folder / "damaged", "resume")  # replaces
+    for path in (folder / "damaged" / "resume").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    acts: dict[str, Callable[[], Any]] = {
+        "unknown key": lambda: start(str(bad.with_suffix("")), new_task()),
+        "another stage": lambda: engine.load(folder / "zero1.deepspeed", "resume"),
+        "missing": lambda: engine.load(folder / "nowhere", "resume"),
+        "damaged": lambda: start("zero2", new_task()).load(folder / "damaged", "resume"),
+        "without DeepSpeed": lambda: engine.load_state_dict({"optimizer": {}}),
+        "unwritable": lambda: engine.save(folder / "a file" / "x.deepspeed", "resume"),
+        "half precision": lambda: start("zero2", new_task(), torch.float16),
+        "unequal": lambda: start("zero2", new_task(), equal_passes=False),
+    }
+    messages = {}
+    for name, act in acts.items():
+        try:
+            act()
+        except InputError as error:
+            messages[name] = str(error)
+    start("zero1", new_task(), equal_passes=False)  # sends its gradients with the last pass alone
+    return messages
+
+
 def main(folder: Path, names: list[str]) -> None:
     torch.set_num_threads(1)
     distributed.initialise()
-    special = {"ddp": with_ddp, "bf16": with_bf16, "elsewhere": elsewhere}
+    special = {"ddp": with_ddp, "bf16": with_bf16, "elsewhere": elsewhere, "refused": refused}
     results = {name: special.get(name, stage)(name, folder) for name in names}
     torch.save(results, folder / f"{distributed.rank()}.pt")
     distributed.barrier()

@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from easynlp_fashionklip.app.arguments import check, peek
+from easynlp_fashionklip.app.network import choose_interface
 from easynlp_fashionklip.errors import InputError
 
 WORKER_MODULE = "easynlp_fashionklip.app.worker"
@@ -76,6 +77,8 @@ def launch(argv: Sequence[str]) -> int:
     check(flags)
     count, rank, address, port = machines(flags)
     local = processes_per_machine(flags)
+    if count > 1:
+        choose_interface(address)
     # ninja and friends live beside the interpreter, which an unactivated environment leaves off PATH.
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     if count * local == 1:

@@ -68,10 +68,11 @@ def _is_loopback(address: str) -> bool:
 
 def _name_of(address: str | None) -> str | None:
     """The interface with an address; None where that cannot be found out (only Linux tells)."""
-    names = [name for _, name in socket.if_nameindex()]
-    if address is None or ":" in address:
-        return None if address is None else _ipv6_names().get(socket.inet_pton(socket.AF_INET6, address.split("%")[0]))
-    return next((name for name in names if _ipv4_of(name) == address), None)
+    if address is None:
+        return None
+    if ":" in address:
+        return _ipv6_names().get(socket.inet_pton(socket.AF_INET6, address.split("%")[0]))
+    return next((name for _, name in socket.if_nameindex() if _ipv4_of(name) == address), None)
 
 
 def _ipv4_of(name: str) -> str | None:

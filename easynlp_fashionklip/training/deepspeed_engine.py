@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +32,10 @@ from easynlp_fashionklip.training.engine import StepResult
 SUFFIX = ".deepspeed"
 _DESCRIPTION = "fashionklip.json"
 _NAME = "deepspeed"
+_WITHOUT = (
+    "--resume_from_checkpoint was saved without DeepSpeed; resume without deepspeed_config, or start anew from its "
+    "checkpoint folder with pretrain_model_name_or_path."
+)
 _OR_ANEW = "or start anew from the checkpoint folder with pretrain_model_name_or_path."
 
 
@@ -93,6 +98,8 @@ def _import_quietly() -> Any:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
 
+    # Of collectives that DeepSpeed calls by a name newer versions of torch no longer like; once a process.
+    warnings.filterwarnings("ignore", message="`torch\\.distributed\\.", category=FutureWarning)
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # Shared-memory collectives between CPU processes; gloo does without. A private dictionary, so it may be gone.
     compatible = getattr(deepspeed.ops, "__compatible_ops__", None)
@@ -199,10 +206,7 @@ class DeepSpeedEngine:
             InputError: the state was saved by training without DeepSpeed.
         """
         if state.get("engine") != _NAME:
-            raise InputError(
-                "--resume_from_checkpoint was saved without DeepSpeed; resume without deepspeed_config, or start from "
-                "its checkpoint folder with pretrain_model_name_or_path."
-            )
+            raise InputError(_WITHOUT)
         self._schedule.load_state_dict(state["schedule"])
         for group, rate in zip(self._optimizer.param_groups, self._schedule.get_last_lr(), strict=True):
             group["lr"] = rate
@@ -248,6 +252,8 @@ class DeepSpeedEngine:
         Raises:
             InputError: there is none, it is damaged, or was saved by another number of processes or another stage.
         """
+        if not folder.is_dir():
+            raise InputError(_WITHOUT)
         described = _described(folder)
         world, stage = described.get("world_size"), described.get("stage")
         if world != distributed.world_size():

@@ -187,7 +187,8 @@ def test_bf16_keeps_its_weights_in_fp32_and_its_losses_near(folder: Path, plain:
     [
         ("unknown key", r"bad\.json: DeepSpeed does not accept it \(stag.*"),
         ("another stage", r"zero1\.deepspeed was saved with ZeRO stage 1 and deepspeed_config has 2; give the file"),
-        ("missing", r"nowhere is no whole resume point of DeepSpeed; give an older one"),
+        ("no folder", r"saved without DeepSpeed; resume without deepspeed_config"),
+        ("not whole", r"one is no whole resume point of DeepSpeed; give an older one"),
         ("damaged", r"damaged is damaged \(.+\)\.$"),
         ("without DeepSpeed", r"saved without DeepSpeed; resume without deepspeed_config"),
         ("unwritable", r"a file/x\.deepspeed cannot be written"),

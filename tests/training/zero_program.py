@@ -230,7 +230,8 @@ def refused(_: str, folder: Path) -> dict[str, str]:
     acts: dict[str, Callable[[], Any]] = {
         "unknown key": lambda: start(str(bad.with_suffix("")), new_task()),
         "another stage": lambda: engine.load(folder / "zero1.deepspeed", "resume"),
-        "missing": lambda: engine.load(folder / "nowhere", "resume"),
+        "no folder": lambda: engine.load(folder / "nowhere", "resume"),
+        "not whole": lambda: engine.load(folder, "resume"),
         "damaged": lambda: start("zero2", new_task()).load(folder / "damaged", "resume"),
         "without DeepSpeed": lambda: engine.load_state_dict({"optimizer": {}}),
         "unwritable": lambda: engine.save(folder / "a file" / "x.deepspeed", "resume"),

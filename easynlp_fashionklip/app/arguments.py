@@ -14,6 +14,7 @@ from easynlp_fashionklip.app import checkpoints
 from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.training import deepspeed_config
 
 MODES = ("train", "evaluate", "predict")
 _TEXT_FLAGS = (
@@ -83,6 +84,8 @@ def check(flags: Namespace) -> AppConfig:
     _check_sequences(flags)
     _check_checkpoint(flags)
     _check_numbers(flags)
+    if flags.mode == "train" and config.deepspeed_config:
+        deepspeed_config.check(config.deepspeed_config)
     return config
 
 

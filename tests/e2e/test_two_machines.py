@@ -19,7 +19,7 @@ ADDRESSES = ("10.213.71.1", "10.213.71.2")
 
 
 def losses(folder: Path) -> list[float]:
-    lines = (folder / "log" / "history.jsonl").read_text().splitlines()
+    lines = next((folder / "log").glob("*.jsonl")).read_text().splitlines()
     return [entry["train/loss"] for entry in map(json.loads, lines) if "train/loss" in entry]
 
 

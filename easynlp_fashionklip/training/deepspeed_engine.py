@@ -151,10 +151,12 @@ class DeepSpeedEngine:
         self._encoder = encoder
         self._optimizer = optimizer
         self._schedule = schedule
+        if stage == 3:
+            wrapped.module.register_forward_hook(lambda *_: self._keep_temperature())
         self._keep_temperature()
 
     def _keep_temperature(self) -> None:
-        """Losses read `logit_scale` after the forward pass, when stage 3 has released what it had gathered for it."""
+        """Losses read `logit_scale` after the forward pass, when stage 3 may have released it."""
         scale = cast(Any, self._encoder.logit_scale)
         if self.stage == 3:
             scale.ds_persist = True

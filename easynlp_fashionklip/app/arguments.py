@@ -14,6 +14,7 @@ from easynlp_fashionklip.app import checkpoints, resume_points
 from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.training import deepspeed_config
 from easynlp_fashionklip.training.wandb_log import require_wandb
 
 MODES = ("train", "evaluate", "predict")
@@ -86,6 +87,8 @@ def check(flags: Namespace) -> AppConfig:
     _check_numbers(flags)
     if flags.mode == "train":
         require_wandb(config.wandb_project)
+    if flags.mode == "train" and config.deepspeed_config:
+        deepspeed_config.check(config.deepspeed_config)
     return config
 
 

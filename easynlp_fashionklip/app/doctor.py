@@ -43,7 +43,7 @@ def _findings() -> Iterator[Finding]:
     for package in ("torch", "transformers", "spacy", "pyarrow", "pillow", "numpy"):
         yield _package(package, f"pip install {package}", needed=True)
     yield _package("pai-easynlp", "pip install --no-deps pai-easynlp==0.0.3", needed=True)
-    yield _package("deepspeed", "pip install deepspeed ninja (only for --deepspeed runs)", needed=False)
+    yield _package("deepspeed", "pip install deepspeed ninja (only for deepspeed_config)", needed=False)
     yield from (_script(), _spacy_model(), _starter(), _device())
 
 

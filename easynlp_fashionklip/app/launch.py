@@ -10,9 +10,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from easynlp_fashionklip.app.arguments import check, peek
+from easynlp_fashionklip.app.network import choose_interface
 from easynlp_fashionklip.errors import InputError
 
 WORKER_MODULE = "easynlp_fashionklip.app.worker"
+SECONDS_TO_MEET = 900  # until the commands on all machines have been started
 SECONDS_TO_SAVE = "600"  # between Ctrl-C and a kill: the step in progress, then the resume point
 _OF_A_RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
@@ -76,6 +78,9 @@ def launch(argv: Sequence[str]) -> int:
     check(flags)
     count, rank, address, port = machines(flags)
     local = processes_per_machine(flags)
+    if count > 1:
+        choose_interface(address)
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns of every address that has no name
     # ninja and friends live beside the interpreter, which an unactivated environment leaves off PATH.
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     if count * local == 1:
@@ -92,6 +97,12 @@ def _run_here(argv: Sequence[str], port: int) -> int:
 
 
 def _run_with_torchrun(argv: Sequence[str], count: int, rank: int, address: str, port: int, local: int) -> int:
+    """Start `local` processes here and wait for them.
+
+    Raises:
+        InputError: the machines cannot meet.
+    """
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -109,7 +120,7 @@ def _run_with_torchrun(argv: Sequence[str], count: int, rank: int, address: str,
         run_id="fashionklip",
         rdzv_backend="static",
         rdzv_endpoint=f"{address}:{port}",
-        rdzv_configs={"rank": rank, "timeout": 900},
+        rdzv_configs={"rank": rank, "timeout": SECONDS_TO_MEET},
         max_restarts=0,
         monitor_interval=0.2,
     )
@@ -120,4 +131,10 @@ def _run_with_torchrun(argv: Sequence[str], count: int, rank: int, address: str,
         return next((code for code in codes if code > 0), 1)
     except SignalException:
         return 130
+    except DistError as error:
+        raise InputError(
+            f"machine {rank} of {count} did not meet the others at MASTER_ADDR={address} MASTER_PORT={port} "
+            f"({str(error).strip().splitlines()[0].rstrip('.')}); start the command on all machines within "
+            f"{SECONDS_TO_MEET // 60} minutes, with the address of machine 0 and a free port that its firewall lets in."
+        ) from error
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -79,8 +80,6 @@ def test_machines_that_are_not_described(
 
 
 def test_free_port_can_be_bound() -> None:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", free_port()))
 
@@ -89,8 +88,35 @@ def test_several_processes_go_to_torchrun_with_argv_untouched(monkeypatch: pytes
     set_machine(monkeypatch, RANK="1", MASTER_ADDR="10.0.0.9", MASTER_PORT="99")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(launching, "check", lambda flags: None)
+    asked = []
+    monkeypatch.setattr(launching, "choose_interface", asked.append)
+    monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "INFO")
     seen = []
     monkeypatch.setattr(launching, "_run_with_torchrun", lambda *args: seen.append(args) or 7)
     argv = ["--worker_count=2", "--worker_cpu=2", "--user_defined_parameters=a=b c='d e'"]
     assert launching.launch(argv) == 7
     assert seen == [(argv, 2, 1, "10.0.0.9", 99, 2)]
+    assert asked == ["10.0.0.9"]
+
+
+@pytest.mark.parametrize(("rank", "why"), [(0, "1/2 clients joined"), (1, "timed out")])
+def test_a_machine_that_stays_alone_says_so(monkeypatch: pytest.MonkeyPatch, rank: int, why: str) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "OMP_NUM_THREADS", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(launching, "SECONDS_TO_MEET", 1)
+    port = free_port()
+    with pytest.raises(
+        InputError, match=rf"machine {rank} of 2 did not meet .*MASTER_PORT={port} \(.*{why}.*\); start"
+    ):
+        launching._run_with_torchrun([], 2, rank, "127.0.0.1", port, 1)
+
+
+def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "OMP_NUM_THREADS", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"):
+        monkeypatch.setenv(name, "1")
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"MASTER_PORT={port} \(.*address already in use.*a free port"):
+            launching._run_with_torchrun([], 2, 0, "127.0.0.1", port, 1)

@@ -47,11 +47,8 @@ def build_engine(
             "--learning_rate=%g is far beyond what fine-tuning bears (1e-6 to 1e-3); training will hardly learn",
             args.learning_rate,
         )
-    optimizer = AdamW(
-        parameter_groups(app, args.weight_decay, args.learning_rate, config.layer_decay),
-        args.learning_rate,
-        plan.total_steps,
-    )
+    groups = parameter_groups(app, args.weight_decay, args.learning_rate, config.layer_decay)
+    optimizer = AdamW(groups, args.learning_rate, plan.total_steps)
     schedule = warmup_cosine(optimizer, math.ceil(args.warmup_proportion * plan.total_steps), plan.total_steps)
     dtype = precision_of(config, args)
     if not config.deepspeed_config:

@@ -283,9 +283,8 @@ class FashionKLIPTrainer(Trainer):
         with self._engine.whole():
             report = self._task.refresh_prototypes()
         if report is not None:
-            self._log(
-                {"refresh/seconds": report.seconds, "refresh/ranked": report.ranked, "refresh/share": report.share}
-            )
+            costs = {"seconds": report.seconds, "ranked": report.ranked, "share": report.share}
+            self._log({f"refresh/{name}": value for name, value in costs.items()})
             logger.info("%s", report)
 
     def _evaluate_and_keep_best(self) -> None:

@@ -57,9 +57,10 @@ class DualEncoder(nn.Module):
 
         Values are normalised as by `processor.transform`, or bytes (uint8) as by `processor.pixels`.
         """
-        if pixel_values.dtype == torch.uint8:
-            pixel_values = self.processor.normalise(pixel_values)
-        return F.normalize(self.backend.image_features(pixel_values).float(), dim=-1)
+        return F.normalize(self.backend.image_features(self._normalised(pixel_values)).float(), dim=-1)
+
+    def _normalised(self, pixel_values: Tensor) -> Tensor:
+        return self.processor.normalise(pixel_values) if pixel_values.dtype == torch.uint8 else pixel_values
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """B x L token ids -> B x d unit vectors, float32; without a mask the padding token is masked."""
@@ -75,8 +76,8 @@ class DualEncoder(nn.Module):
         return self.backend.image_tower.trainable == 0
 
     def image_tower_output(self, pixel_values: Tensor) -> Tensor:
-        """B x 3 x H x W pixel values -> B x h, what the image head projects."""
-        return self.backend.image_tower_output(pixel_values)
+        """B x 3 x H x W pixel values, as `encode_image` takes them -> B x h, what the image head projects."""
+        return self.backend.image_tower_output(self._normalised(pixel_values))
 
     def project_image(self, pooled: Tensor) -> Tensor:
         """B x h tower outputs -> B x d unit vectors, float32: `encode_image` without its tower."""

@@ -137,7 +137,7 @@ def scaling(options: argparse.Namespace) -> None:
 
 def loading(options: argparse.Namespace) -> None:
     """Share of a step spent waiting for the next batch, by step, after the workers have started."""
-    shares = [line["train/data_wait_share"] for line in _train(options, 1)][20:]
+    shares = [line["train/data_wait"] for line in _train(options, 1)][20:]
     print("\n## Loading")
     print(f"waiting for pictures: {100 * sum(shares) / len(shares):.1f} % of a step (mean of {len(shares)} steps)")
 

@@ -1,4 +1,4 @@
-"""Steps that `training.py` times: the same ViT-B/32 on two sides, and `starter` with a catalogue's concepts in memory."""
+"""Steps that `training.py` times: ViT-B/32 on two sides, and `starter` with a catalogue's concepts in memory."""
 
 from __future__ import annotations
 

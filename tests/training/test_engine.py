@@ -15,7 +15,6 @@ from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.training.contrastive_step import contrastive_step
 from easynlp_fashionklip.training.engine import Engine, LocalEngine
 from easynlp_fashionklip.training.optimization import AdamW, parameter_groups, warmup_cosine
-from easynlp_fashionklip.training.precision import resolve_precision
 from easynlp_fashionklip.training.task import FashionKLIPTask
 
 CPU = torch.device("cpu")
@@ -23,7 +22,7 @@ Make = Callable[..., Any]
 
 
 def engine_of(task: FashionKLIPTask, max_grad_norm: float = 1.0, dtype: torch.dtype = torch.float32) -> LocalEngine:
-    optimizer = AdamW(parameter_groups(task, 0.1), 1e-2, 10)
+    optimizer = AdamW(parameter_groups(task, 0.1, 1e-2), 1e-2, 10)
     schedule = warmup_cosine(optimizer, 2, 10)
     return LocalEngine(task, task.model, optimizer, schedule, max_grad_norm=max_grad_norm, dtype=dtype)
 
@@ -50,7 +49,7 @@ def test_a_step_is_pytorchs(make_task: Make, make_batch: Make, max_grad_norm: fl
     losses = contrastive_step(task, engine, [make_batch(task, [0, 1, 2, 3])])
     result = engine.step()
 
-    optimizer = AdamW(parameter_groups(plain, 0.1), 5e-3, 10)
+    optimizer = AdamW(parameter_groups(plain, 0.1, 5e-3), 5e-3, 10)
     loss = plain.compute_loss(plain(make_batch(plain, [0, 1, 2, 3])))["loss"]
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), max_grad_norm or float("inf"))
@@ -145,11 +144,3 @@ def test_precision_of_autocast(make_task: Make, make_batch: Make) -> None:
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
     contrastive_step(task, engine, [make_batch(task, [0, 1, 2])])
     assert not engine.step().skipped
-
-
-def test_the_precision_that_is_chosen() -> None:
-    assert resolve_precision(CPU, "fp32", use_amp=True) == torch.float32
-    assert resolve_precision(CPU, "bf16", use_amp=False) == torch.bfloat16
-    assert resolve_precision(CPU, "auto", use_amp=True) == torch.bfloat16
-    with pytest.raises(InputError, match="precision=fp16 does not train on a CPU"):
-        resolve_precision(CPU, "fp16", use_amp=False)

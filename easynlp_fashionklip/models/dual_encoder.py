@@ -68,6 +68,9 @@ class DualEncoder(nn.Module):
 
     def encode_prompts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """As `encode_text`, of many short texts with much in common (concepts), B x L on the CPU."""
+        if hasattr(self.logit_scale, "ds_id"):
+            # ZeRO-3 gathers a layer's weights from all processes, which must all run it equally often.
+            return self.encode_text(input_ids.to(self.logit_scale.device), attention_mask.to(self.logit_scale.device))
         return self.project_text(self.backend.prompt_tower_output(input_ids, attention_mask))
 
     @property

@@ -29,7 +29,8 @@ def train_arguments(catalogue: Path, folder: Path, arguments: Run, *more: str) -
 
 
 def first_loss(folder: Path) -> float:
-    return float(json.loads((folder / "log" / "metrics.jsonl").read_text().splitlines()[0])["train/loss"])
+    lines = map(json.loads, (folder / "log" / "metrics.jsonl").read_text().splitlines())
+    return next(float(line["train/loss"]) for line in lines if "train/loss" in line)
 
 
 def last_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ pytest.importorskip("easynlp_fashionklip.app.build_engine", reason="the trainer 
 
 Run = Callable[..., Any]
 CONFIGS = Path(__file__).parents[2] / "configs" / "deepspeed"
-MODEL = "pretrain_model_name_or_path=tiny min_frequency=1 keep_checkpoints=9"
+MODEL = "pretrain_model_name_or_path=tiny min_frequency=1 keep_checkpoints=9 precision=fp32"
 NUMBERS = ("--learning_rate=1e-3", "--random_seed=42", "--data_threads=0", "--epoch_num=2")
 
 

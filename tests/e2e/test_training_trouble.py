@@ -57,7 +57,7 @@ def ended(run: Run, *codes: int) -> str:
 
 
 def told(said: str) -> str:
-    (sentence,) = (line for line in said.splitlines() if line.startswith("error: "))
+    (sentence,) = {line for line in said.splitlines() if line.startswith("error: ")}
     return sentence
 
 

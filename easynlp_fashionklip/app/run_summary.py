@@ -31,7 +31,8 @@ def run_rows(
 ) -> list[Row]:
     """(what, value) of model, data, batch, steps and machine."""
     config, table, world = task.config, dataset.table, distributed.world_size()
-    parameters = [(parameter.numel(), parameter.requires_grad) for parameter in task.model.parameters()]
+    # ZeRO-3 leaves each process a part of a parameter, and its size under another name.
+    parameters = [(getattr(p, "ds_numel", p.numel()), p.requires_grad) for p in task.model.parameters()]
     total, trainable = sum(n for n, _ in parameters), sum(n for n, trained in parameters if trained)
     return [
         ("model", config.pretrain_model_name_or_path),

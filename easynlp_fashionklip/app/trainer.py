@@ -267,7 +267,8 @@ class FashionKLIPTrainer(Trainer):
         self._save_resume_point(self._current_epoch + whole, 0 if whole else end)
 
     def after_train(self) -> None:
-        """Tell where everything is."""
+        """Rank the prototypes a last time, for the graph that is kept; tell where everything is."""
+        self._refresh_prototypes()
         if self.args.is_master_node:
             self.tensorboard.close()
             if self._wandb is not None:

@@ -149,7 +149,6 @@ def train(args: Namespace, config: AppConfig) -> None:
     # Not kept: with the trainer go the optimizer's state and the processes that decode pictures.
     FashionKLIPTrainer(app, dataset, evaluator).train()
     if config.cva:
-        app.task.refresh_prototypes()
         save_graph(app.task, tables[0], config, str(folder))
 
 

@@ -70,7 +70,7 @@ def cva(options: argparse.Namespace) -> None:
     print("| step | seconds | beside ITC |\n|---|---|---|")
     for name, value in seconds.items():
         print(f"| {name} | {value:.3f} | {value / seconds['ITC']:.2f}x |")
-    own, loop = (seconds[name] - seconds["ITC"] for name in ("ITC + CVA", "ITC + the release's loop"))
+    own, loop = (max(1e-3, seconds[name] - seconds["ITC"]) for name in ("ITC + CVA", "ITC + the release's loop"))
     print(f"the concepts' part of a step: {own:.3f} s here, {loop:.3f} s in the release's way = {loop / own:.1f}x")
 
 

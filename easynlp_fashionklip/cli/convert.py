@@ -60,6 +60,7 @@ def _to_open_clip(model: DualEncoder, target: Path) -> None:
     if target.suffix in _OPEN_CLIP_FILES:
         with new_file(target) as path:
             write_open_clip_file(model, path)
+        sys.stdout.write(f"its activation, which weights do not show, is {model.config.vision_config.hidden_act}\n")
         return
     with new_folder(target) as folder:
         write_open_clip_folder(model, folder)

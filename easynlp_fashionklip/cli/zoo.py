@@ -70,11 +70,12 @@ def _info(arguments: argparse.Namespace) -> None:
         "texts": f"at most {model.max_length} tokens",
         "state": _state(model),
     }
-    for file in model.files:
-        rows[f"from {file.requirement}"] = f"{file.path}\n{'':11}sha256 {file.sha256}"
-    for path in model.archive.paths if model.archive else ():
-        rows[path.split("/")[0]] = f"{mirrors()[0].rstrip('/')}/{path}"
+    if model.files:
+        files = (f"{file.requirement}: {file.path}\n{'':13}sha256 {file.sha256}" for file in model.files)
+        rows["files"] = f"\n{'':11}".join(files)
     if model.archive:
+        addresses = [f"{root.rstrip('/')}/{path}" for root in mirrors() for path in model.archive.paths]
+        rows["address"] = f"\n{'':11}".join(addresses)
         rows["sha256"] = model.archive.sha256 or "not published; give the one you trust with `zoo fetch --sha256`"
     sys.stdout.write("".join(f"{name + ':':10} {value}\n" for name, value in rows.items()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,14 +63,31 @@ def new_folder(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
+        mode = temporary.stat().st_mode & 0o666
         yield temporary
         for path in (*temporary.rglob("*"), temporary):
+            if path.is_file():
+                path.chmod(mode)  # safetensors makes files that only the owner reads
             _to_disk(path)
         temporary.rename(target)
     except OSError as error:
         raise storage_error(target, error) from error
+    except InputError as error:
+        raise InputError(str(error).replace(str(temporary), str(target))) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def folder_for(original: Path) -> Iterator[Path]:
+    """A temporary folder that stands in for `original`, and goes by its name in messages."""
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            yield Path(name)
+        except OSError as error:
+            raise storage_error(Path(name), error) from error
+        except InputError as error:
+            raise InputError(str(error).replace(name, str(original))) from error
 
 
 @contextmanager
@@ -83,11 +101,16 @@ def new_file(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.writing{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o666
         yield temporary
+        temporary.chmod(mode)
         _to_disk(temporary)
         temporary.rename(target)
     except OSError as error:
         raise storage_error(target, error) from error
+    except InputError as error:
+        raise InputError(str(error).replace(str(temporary), str(target))) from error
     finally:
         temporary.unlink(missing_ok=True)
 

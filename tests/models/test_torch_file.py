@@ -223,7 +223,7 @@ HEALTH = [HealthCheck.function_scoped_fixture]
 
 @pytest.mark.parametrize("kind", sorted(ORIGINALS))
 @given(flips=FLIPS, keep=st.floats(0, 1))
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=HEALTH)
 def test_damaged_files_are_told_in_a_sentence(
     kind: str, flips: list[tuple[int, int]], keep: float, tmp_path: Path
 ) -> None:
@@ -233,7 +233,7 @@ def test_damaged_files_are_told_in_a_sentence(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(ORIGINALS))
 @given(flips=FLIPS, keep=st.floats(0, 1))
-@settings(max_examples=1000, derandomize=True, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=1000, derandomize=True, database=None, deadline=None, suppress_health_check=HEALTH)
 def test_a_thousand_damaged_files_of_each_kind(
     kind: str, flips: list[tuple[int, int]], keep: float, tmp_path: Path
 ) -> None:

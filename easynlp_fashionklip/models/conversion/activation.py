@@ -7,7 +7,7 @@ import re
 from typing import Literal
 
 from easynlp_fashionklip.models.conversion.clip_map import NUMBERS
-from easynlp_fashionklip.models.conversion.state_dict import Weights
+from easynlp_fashionklip.models.conversion.state_dict import EASYNLP_PREFIXES, Weights
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ def activation_of(weights: Weights, asked: str, configured: str = "") -> str:
 
     In this order: what the user asks for; what stands in a configuration beside the file; signs of OpenAI's models,
     which the FashionKLIP release and EasyNLP continue (all `quick_gelu`): a TorchScript archive, their three numbers
-    beside the weights, their file names, a training checkpoint of the release. Anything else is taken for an
-    open_clip model, whose plain names stand for `gelu`, and warned of.
+    beside the weights, their file names, EasyNLP's prefix, a training checkpoint of the release. Anything else is taken
+    for an open_clip model, whose plain names stand for `gelu`, and warned of.
 
     Args:
         weights: the opened file.
@@ -46,7 +46,7 @@ def activation_of(weights: Weights, asked: str, configured: str = "") -> str:
         return QUICK_GELU
     logger.warning(
         "%s does not say which activation it was trained with; gelu is assumed, as for open_clip's plain models. "
-        "Give clip_activation=quick_gelu for models of OpenAI, MetaCLIP or DFN.",
+        "Give clip_activation=quick_gelu (convert: --activation) for models of OpenAI, MetaCLIP or DFN.",
         weights.path,
     )
     return GELU
@@ -62,6 +62,8 @@ def _sign_of_openai(weights: Weights) -> str:
         return "it has the name of a model that OpenAI's weights began"
     if _QUICK_NAMES.search(weights.run):
         return f"it is from the run {weights.run!r}"
+    if set(weights.prefixes) & set(EASYNLP_PREFIXES):
+        return "it was written by EasyNLP's CLIP application"
     if weights.wrapper == _RELEASE_WRAPPER and not _OPEN_CLIP_RUN.search(weights.run):
         return "it is a checkpoint of the FashionKLIP release"
     return ""

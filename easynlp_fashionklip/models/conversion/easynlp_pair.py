@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from easynlp_fashionklip.models.conversion.reading import check_whole
 from easynlp_fashionklip.models.conversion.state_dict import read_weights
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.processor import PREPROCESSOR, ImagePreprocessing
+from easynlp_fashionklip.models.storage import folder_for, telling_disk_errors
 
 MODEL_TYPE = "easynlp-huggingface-clip"
 EASYNLP_PAIR = "huggingface_clip"
@@ -101,9 +101,9 @@ def read_easynlp_pair(folder: Path, config: Mapping[str, Any], *, trust_pickle: 
     for name in (PYTORCH_BIN, _VOCABULARY):
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}; copy or download the folder again.")
-    with tempfile.TemporaryDirectory() as name:
-        write_pair_folder(Path(name), folder, config, trust_pickle=trust_pickle)
-        return DualEncoder.from_pretrained(name)
+    with folder_for(folder) as temporary:
+        write_pair_folder(temporary, folder, config, trust_pickle=trust_pickle)
+        return DualEncoder.from_pretrained(temporary)
 
 
 def write_pair_folder(target: Path, folder: Path, config: Mapping[str, Any], *, trust_pickle: bool = False) -> None:
@@ -117,7 +117,8 @@ def write_pair_folder(target: Path, folder: Path, config: Mapping[str, Any], *, 
     if any(key.startswith(nested) for key in expected):  # as in transformers before 5
         state = {key.replace("vision_model.", nested, 1): value for key, value in state.items()}
     check_whole(state, expected, path)
-    safetensors.torch.save_file(state, target / SAFETENSORS, metadata={"format": "pt"})
+    with telling_disk_errors():
+        safetensors.torch.save_file(state, target / SAFETENSORS, metadata={"format": "pt"})
     vision: Any = ours.vision_config
     pictures = ImagePreprocessing(vision.image_size).to_dict()
     (target / PREPROCESSOR).write_text(json.dumps(pictures), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from easynlp_fashionklip.models.conversion.open_clip_config import OpenClipConfi
 from easynlp_fashionklip.models.conversion.state_dict import Weights, read_weights
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.processor import PREPROCESSOR, ImagePreprocessing, Processor, load_tokenizer
+from easynlp_fashionklip.models.storage import folder_for, telling_disk_errors
 
 CHINESE_CLIP = "chinese_clip"
 LOGIT_SCALE = 2.6592  # log(1 / 0.07), where CLIP begins: for the few files that leave it out
@@ -182,8 +182,7 @@ def chinese_encoder(weights: Weights, shape: ClipShape, bert: Mapping[str, Any])
         raise InputError(f"{weights.path} is a Chinese-CLIP, which this version does not support.")
     if not (folder / _EASYNLP_VOCABULARY).is_file():
         raise InputError(f"{folder} has no {_EASYNLP_VOCABULARY}; put the vocabulary of the model's BERT there.")
-    with tempfile.TemporaryDirectory() as name:
-        temporary = Path(name)
+    with folder_for(folder) as temporary:
         write_chinese_folder(temporary, weights, shape, bert)
         return DualEncoder.from_pretrained(temporary)
 
@@ -194,7 +193,9 @@ def write_chinese_folder(folder: Path, weights: Weights, shape: ClipShape, bert:
         config = chinese_clip_config(shape, QUICK_GELU, bert)
     except Exception as error:  # versions of transformers differ in what they raise for a field of the wrong kind
         raise InputError(f"{weights.path.parent / CONFIG} does not describe a BERT ({first_line(error)}).") from error
-    safetensors.torch.save_file(_converted(weights, shape), folder / SAFETENSORS, metadata={"format": "pt"})
+    state = _converted(weights, shape)
+    with telling_disk_errors():
+        safetensors.torch.save_file(state, folder / SAFETENSORS, metadata={"format": "pt"})
     pictures = json.dumps(ImagePreprocessing(shape.image.image_size).to_dict())
     (folder / PREPROCESSOR).write_text(pictures, encoding="utf-8")
     shutil.copyfile(weights.path.parent / _EASYNLP_VOCABULARY, folder / _EASYNLP_VOCABULARY)

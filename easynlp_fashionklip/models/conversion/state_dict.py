@@ -17,7 +17,8 @@ from easynlp_fashionklip.models.torchscript import is_torchscript
 
 STATE_DICT = "state_dict"
 # What training programs put before every key: DistributedDataParallel, torch.compile, EasyNLP's applications.
-_PREFIXES = ("module.", "_orig_mod.", "open_clip.", "chinese_clip.")
+EASYNLP_PREFIXES = ("open_clip.", "chinese_clip.")
+_PREFIXES = ("module.", "_orig_mod.", *EASYNLP_PREFIXES)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Weights:
         state: tensors by their keys, without the prefixes of training programs.
         wrapper: names of what lay beside the state dict in a training checkpoint: epoch, name, optimizer, ...
         run: the name of the run that wrote a training checkpoint.
+        prefixes: of training programs, which were before every key.
         torchscript: whether the file is a TorchScript archive.
         metadata: the text entries of a .safetensors file.
     """
@@ -37,6 +39,7 @@ class Weights:
     state: dict[str, Tensor]
     wrapper: frozenset[str] = frozenset()
     run: str = ""
+    prefixes: tuple[str, ...] = ()
     torchscript: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,18 +55,20 @@ def read_weights(path: Path, *, trust_pickle: bool = False) -> Weights:
     if isinstance(content.get(STATE_DICT), Mapping):
         inner, wrapper = dict(content[STATE_DICT]), frozenset(map(str, content)) - {STATE_DICT}
     run = content.get("name", "") if wrapper else ""
+    state, prefixes = _without_prefixes(_tensors(inner, path))
     return Weights(
         path=path,
-        state=_tensors(inner, path),
+        state=state,
         wrapper=wrapper,
         run=run if isinstance(run, str) else "",
+        prefixes=prefixes,
         torchscript=is_torchscript(path),
         metadata=_metadata(path),
     )
 
 
 def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
-    """The entries without common prefixes, each checked to be a plain tensor."""
+    """The entries, each checked to be a plain tensor."""
     if not content:
         raise InputError(f"{path} holds no weights: it is an empty dictionary.")
     state: dict[str, Tensor] = {}
@@ -74,9 +79,15 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
                 f"plain or under {STATE_DICT!r}."
             )
         state[str(key)] = _plain(value, str(key), path)
+    return state
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    taken: list[str] = []
     while prefix := next((one for one in _PREFIXES if all(key.startswith(one) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+        taken.append(prefix)
+    return state, tuple(taken)
 
 
 def _plain(value: Tensor, key: str, path: Path) -> Tensor:

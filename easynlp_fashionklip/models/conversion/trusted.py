@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import safetensors.torch
 from torch import Tensor
 
 from easynlp_fashionklip.models.checkpoint import PYTORCH_BIN, SAFETENSORS, read_tensor_file
+from easynlp_fashionklip.models.storage import folder_for, telling_disk_errors
 from easynlp_fashionklip.models.torch_file import refuse_program
 
 
@@ -28,10 +28,10 @@ def safe_folder(folder: Path, trust_pickle: bool) -> Iterator[Path]:
     content = read_tensor_file(path, trust_pickle=True)
     # A copy each: tied weights would not go into one file.
     state = {key: value.clone().contiguous() for key, value in content.items() if isinstance(value, Tensor)}
-    with tempfile.TemporaryDirectory() as name:
-        copy = Path(name)
+    with folder_for(folder) as copy:
         for file in folder.iterdir():
             if file.is_file() and file != path:
                 (copy / file.name).symlink_to(file.resolve())
-        safetensors.torch.save_file(state, copy / SAFETENSORS, metadata={"format": "pt"})
+        with telling_disk_errors():
+            safetensors.torch.save_file(state, copy / SAFETENSORS, metadata={"format": "pt"})
         yield copy

@@ -21,6 +21,7 @@ from transformers import CLIPModel
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.conversion.clip_shape import check_heads, shape_of
 from easynlp_fashionklip.models.conversion.open_clip_config import read_open_clip_config
+from easynlp_fashionklip.models.digest import encoder_digest
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import load_pretrained
 
@@ -151,6 +152,7 @@ def test_image_size_is_taken_over(state: State, folder: Path, pictures: list[Ima
         ("any.pt", lambda state: state | NUMBERS, "quick_gelu"),
         ("pai-clip-commercial-base-en.pt", lambda state: state, "quick_gelu"),
         ("epoch_latest.pt", wrapped, "quick_gelu"),
+        ("pytorch_model.bin", lambda state: {f"open_clip.{key}": value for key, value in state.items()}, "quick_gelu"),
         ("epoch_1.pt", lambda state: wrapped(state) | {"name": "2024_01_01-model_ViT-B-32-lr_0.0005"}, "gelu"),
         ("epoch_2.pt", lambda state: wrapped(state) | {"name": "2024-model_ViT-B-32-quickgelu-lr_1"}, "quick_gelu"),
         ("epoch_3.pt", lambda state: wrapped(state) | {"scaler": {}, "name": "mine"}, "gelu"),
@@ -172,6 +174,12 @@ def test_an_activation_without_a_sign_is_warned_of(
         load_pretrained(folder / "mine.pt")
     assert "mine.pt does not say which activation" in caplog.text
     assert "clip_activation=quick_gelu" in caplog.text
+
+
+def test_encoders_of_two_activations_are_told_apart(state: State, folder: Path) -> None:
+    torch.save(state, folder / "clip.pt")
+    digests = [encoder_digest(load_pretrained(folder / "clip.pt", activation=name)) for name in ("gelu", "quick_gelu")]
+    assert digests[0] != digests[1]
 
 
 def open_clip_config(**more: Any) -> dict[str, Any]:
@@ -283,7 +291,11 @@ def test_other_words_without_a_tokenizer_are_refused(state: State, tmp_path: Pat
 @pytest.mark.slow
 @given(flips=st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 255)), min_size=1, max_size=6))
 @settings(
-    max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=1000,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_damaged_files_load_or_are_told(
     flips: list[tuple[int, int]], folder: Path, make_state: Callable[..., State]
@@ -317,7 +329,11 @@ TOWER_FIELDS = ("image_size", "layers", "width", "patch_size", "head_width", "he
     pictures=JSON,
 )
 @settings(
-    max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_configuration_is_read_or_told(model: Any, tower: Any, pictures: Any, tmp_path: Path) -> None:
     content = open_clip_config() | {"preprocess_cfg": pictures}

@@ -139,15 +139,24 @@ def plain_tar() -> bytes:
 TAR = plain_tar()
 
 
-@given(
-    flips=st.lists(st.tuples(st.integers(0, len(TAR) - 1), st.integers(0, 255)), max_size=5),
-    keep=st.integers(0, len(TAR)),
-    outside=st.booleans(),
-)
-@settings(
-    max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FLIPS = st.lists(st.tuples(st.integers(0, len(TAR) - 1), st.integers(0, 255)), max_size=5)
+HEALTH = [HealthCheck.function_scoped_fixture]
+
+
+@given(flips=FLIPS, keep=st.integers(0, len(TAR)), outside=st.booleans())
+@settings(max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=HEALTH)
 def test_damage_never_writes_outside(tmp_path: Path, flips: list[tuple[int, int]], keep: int, outside: bool) -> None:
+    unpack_damaged(tmp_path, flips, keep, outside)
+
+
+@pytest.mark.slow
+@given(flips=FLIPS, keep=st.integers(0, len(TAR)), outside=st.booleans())
+@settings(max_examples=1000, derandomize=True, database=None, deadline=None, suppress_health_check=HEALTH)
+def test_a_thousand_damaged_archives(tmp_path: Path, flips: list[tuple[int, int]], keep: int, outside: bool) -> None:
+    unpack_damaged(tmp_path, flips, keep, outside)
+
+
+def unpack_damaged(tmp_path: Path, flips: list[tuple[int, int]], keep: int, outside: bool) -> None:
     """Damage inside the compressed tar, and of the compressed bytes."""
     content = bytearray(TAR)
     for place, value in flips:

@@ -85,7 +85,8 @@ class _Reader(pickle.Unpickler):
             "torch.jit._pickle.restore_type_tag": lambda value, tag: value,
             "collections.OrderedDict": lambda: OrderedDict(),
         }
-        for kind in ("intlist", "doublelist", "boollist", "tensorlist"):
+        known["torch.device"] = lambda name: name
+        for kind in ("intlist", "doublelist", "boollist", "tensorlist", "tensor_from_id"):
             known[f"torch.jit._pickle.build_{kind}"] = lambda value: value
         if f"{module}.{name}" not in known:
             raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {module}.{name}")

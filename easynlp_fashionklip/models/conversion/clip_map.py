@@ -37,6 +37,8 @@ _TRANSPOSED = ("visual.proj", "text_projection")
 # OpenAI's own files hold three numbers beside the weights.
 NUMBERS = ("input_resolution", "context_length", "vocab_size")
 
+_MASK = "attn_mask"
+
 _IMAGE_BLOCKS = ("visual.transformer.resblocks.", "vision_model.encoder.layers.")
 _TEXT_BLOCKS = ("transformer.resblocks.", "text_model.encoder.layers.")
 
@@ -55,8 +57,10 @@ def _packed(names: tuple[str, str], layers: int) -> Iterator[tuple[str, tuple[st
 def clip_map(vision_layers: int, text_layers: int) -> TensorMap:
     """OpenAI's CLIP with a vision transformer -> `transformers.CLIPModel`."""
     blocks = (*_blocks(_IMAGE_BLOCKS, vision_layers), *_blocks(_TEXT_BLOCKS, text_layers))
+    # The causal mask follows from the architecture; where a program keeps it as a tensor it is not a weight.
+    masks = (_MASK, *(f"{_TEXT_BLOCKS[0]}{layer}.{_MASK}" for layer in range(text_layers)))
     return TensorMap(
-        KeyMap((*_IMAGE_TOWER, *_TEXT_TOWER, *_SHARED, *blocks), dropped=NUMBERS),
+        KeyMap((*_IMAGE_TOWER, *_TEXT_TOWER, *_SHARED, *blocks), dropped=(*NUMBERS, *masks)),
         _TRANSPOSED,
         (*_packed(_IMAGE_BLOCKS, vision_layers), *_packed(_TEXT_BLOCKS, text_layers)),
     )

@@ -74,6 +74,14 @@ def test_small_towers(package: ModuleType, tmp_path: Path, towers: str, quick_ge
     assert largest_difference(load_pretrained(tmp_path / "weights.safetensors", activation=wrong), theirs) > 1e-4
 
 
+def test_a_compiled_model(package: ModuleType, tmp_path: Path) -> None:
+    """As OpenAI published its own: the program and the weights in one archive, of which only the weights are read."""
+    vision, text = SMALL["patches of 8"]
+    theirs = reference(package, {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}, quick_gelu=True)
+    torch.jit.script(theirs.half()).save(str(tmp_path / "compiled.pt"))
+    assert largest_difference(load_pretrained(tmp_path / "compiled.pt"), theirs.float()) < 1e-5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-32-quickgelu", "ViT-B-16", "ViT-L-14-quickgelu"])
 def test_true_sizes(package: ModuleType, tmp_path: Path, name: str) -> None:

@@ -110,6 +110,17 @@ def test_torchscript_archives_are_read_without_their_program(
     assert activation(model) == "quick_gelu"
 
 
+def test_masks_that_a_program_keeps_are_no_weights(
+    state: State, folder: Path, reference: DualEncoder, torchscript: Callable[[State, Path], None]
+) -> None:
+    """In a TorchScript archive every tensor is an attribute, the causal mask of OpenAI's blocks too."""
+    masks = {f"transformer.resblocks.{layer}.attn_mask": torch.zeros(40, 40) for layer in range(2)}
+    torchscript(state | masks | NUMBERS, folder / "ViT.pt")
+    torch.save(state | {"attn_mask": torch.zeros(40, 40)}, folder / "old.pt")
+    assert same(load_pretrained(folder / "ViT.pt"), reference)
+    assert same(load_pretrained(folder / "old.pt", activation="quick_gelu"), reference)
+
+
 def test_half_precision_is_widened(state: State, folder: Path) -> None:
     torch.save({key: value.half() for key, value in state.items()}, folder / "half.pt")
     model = load_pretrained(folder / "half.pt", activation="gelu")

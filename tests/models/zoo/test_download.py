@@ -59,6 +59,28 @@ def test_a_truncated_download_goes_on_where_it_broke_off(url: str, target: Path,
     assert [asked for _, asked in server.requests] == ["", "bytes=100000-", "bytes=150000-"]
 
 
+def test_the_bar_shows_how_far_it_is(url: str, target: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[int, int, int]] = []
+
+    class Bar:
+        def __init__(self, *, initial: int, total: int, **_: Any) -> None:
+            self.initial, self.total, self.come = initial, total, 0
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            shown.append((self.initial, self.come, self.total))
+
+        def update(self, count: int) -> None:
+            self.come += count
+
+    monkeypatch.setattr("easynlp_fashionklip.models.zoo.download.tqdm", Bar)
+    server.break_after = [100_000]
+    download(url, target)
+    assert shown == [(0, 100_000, 300_000), (100_000, 200_000, 300_000)]
+
+
 def test_a_later_run_goes_on_too(url: str, target: Path, server: Any) -> None:
     server.break_after = [100_000, 0, 0, 0, 0, 0]
     with pytest.raises(InputError, match=r"broke off after 100,000 bytes.*run the command again"):

@@ -49,6 +49,8 @@ def read_torch_file(path: Path, *, trust_pickle: bool = False) -> Any:
         if trust_pickle:
             return _read_trusted(path, asked)
         raise _refusal(path, asked) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or first_line(error)}).") from error
     except Exception as error:  # of a damaged file torch asserts, unpacks and looks up what it finds there
         raise InputError(f"{path} is damaged ({first_line(error)}); copy or download it again.") from error
 
@@ -113,7 +115,10 @@ def _read_weights(path: Path) -> Any:
 def _read_trusted(path: Path, asked: str) -> Any:
     logger.warning("%s asks for %s and is trusted: the program in it is run now", path, asked)
     try:
-        return torch.load(path, map_location="cpu", weights_only=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=False)
+        return content.state_dict() if isinstance(content, torch.nn.Module) else content
     except Exception as error:  # the program may raise anything
         raise InputError(f"{path} cannot be loaded although it is trusted ({first_line(error)}).") from error
 

@@ -63,6 +63,12 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 class _Module:
     """An object of any class of the archive: attributes, and nothing that could run."""
 
+    def __setstate__(self, state: Any) -> None:
+        """Attributes by name; anything else is for a method of the archive's own to make sense of."""
+        if not isinstance(state, dict):
+            raise pickle.UnpicklingError("Unsupported global: GLOBAL __setstate__")
+        vars(self).update(state)
+
 
 class _Reader(pickle.Unpickler):
     """An unpickler whose only names are tensors, their storages, and `_Module` for every class of the archive."""

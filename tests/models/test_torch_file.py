@@ -87,6 +87,18 @@ def test_looking_through_does_not_load(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
+def test_a_whole_model_is_refused_and_can_be_trusted(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 3), tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"asks for torch\.nn\.modules\.linear\.Linear"):
+        read_tensor_file(tmp_path / "model.pt")
+    assert list(read_tensor_file(tmp_path / "model.pt", trust_pickle=True)) == ["weight", "bias"]
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone.pt cannot be read \(No such file or directory\)"):
+        read_torch_file(tmp_path / "gone.pt")
+
+
 def test_numbers_of_numpy_are_no_program(tmp_path: Path) -> None:
     torch.save({"lr": [np.float64(0.25), np.int64(3), np.float32(0.5)]}, tmp_path / "file.pt")
     assert read_torch_file(tmp_path / "file.pt")["lr"] == [0.25, 3, 0.5]
@@ -154,10 +166,10 @@ class Writes(nn.Module):
 def test_the_program_of_an_archive_is_not_run(tmp_path: Path) -> None:
     made = tmp_path / "made"
     torch.jit.script(Writes(str(made))).save(str(tmp_path / "bad.pt"))
-    with pytest.raises(InputError, match="bad.pt"):
+    with pytest.raises(InputError, match="bad.pt is refused: beside weights it asks for __setstate__"):
         read_tensor_file(tmp_path / "bad.pt")
     assert not made.exists()
-    torch.jit.load(str(tmp_path / "bad.pt"))
+    assert list(read_tensor_file(tmp_path / "bad.pt", trust_pickle=True)) == ["weight"]
     assert made.exists()  # so it would have been
 
 

@@ -281,7 +281,7 @@ class FashionKLIPTrainer(Trainer):
 
     def _refresh_prototypes(self) -> None:
         """Re-rank the prototypes with the encoder as it is, and tell what that costs."""
-        with self._engine.whole():
+        with self._engine.whole(), self._engine.autocast():
             report = self._task.refresh_prototypes()
         if report is not None:
             costs = {"seconds": report.seconds, "ranked": report.ranked, "share": report.share}

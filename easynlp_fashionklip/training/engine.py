@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
+from easynlp_fashionklip.training.precision import lower_precision
 
 _NAME = "torch"
 
@@ -121,10 +122,7 @@ class LocalEngine:
 
     def autocast(self) -> AbstractContextManager[None]:
         """bfloat16 or float16 arithmetic over float32 weights; nothing in full precision."""
-        lower = self._dtype != torch.float32
-        return cast(
-            AbstractContextManager[None], torch.autocast(self._device, self._dtype if lower else None, enabled=lower)
-        )
+        return lower_precision(self._device, self._dtype)
 
     @contextlib.contextmanager
     def synchronised(self, last: bool) -> Iterator[None]:

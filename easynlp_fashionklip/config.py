@@ -19,6 +19,7 @@ DuplicateIds = Literal["error", "allow"]
 ItcLoss = Literal["softmax", "sigmoid"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 BatchSampler = Literal["shuffle", "unique_product", "grouped"]
+ClipActivation = Literal["auto", "gelu", "quick_gelu"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,14 @@ class AppConfig:
     """Everything a user may write in `--user_defined_parameters`, with its default."""
 
     pretrain_model_name_or_path: str = field(
-        default="", metadata={"help": "zoo name, checkpoint folder or hub name to start from"}
+        default="", metadata={"help": "zoo name, checkpoint folder, file of CLIP weights or hub name to start from"}
+    )
+    clip_activation: ClipActivation = field(
+        default="auto",
+        metadata={"help": "of CLIP weights in OpenAI's layout, which do not show it; auto goes by what is around them"},
+    )
+    trust_pickle: bool = field(
+        default=False, metadata={"help": "run the program in a file of weights that holds more than weights"}
     )
     image_size: int = field(default=0, metadata={"help": "side of the square input in pixels; 0 keeps the model's own"})
     train_layers: int = field(

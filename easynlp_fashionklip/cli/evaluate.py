@@ -37,6 +37,12 @@ def add_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
     parser.add_argument("--image_size", type=int, default=0, help="side in pixels; 0 keeps the model's own")
     parser.add_argument("--batch_size", type=int, default=128, help="pictures or texts encoded at a time")
+    parser.add_argument(
+        "--on_bad_row",
+        choices=("fatal", "skip"),
+        default="fatal",
+        help="stop at a bad row, or name it and leave it out",
+    )
     parser.add_argument("--workers", type=int, default=-1, help="processes that decode pictures; -1 chooses by cores")
     parser.add_argument("--out", type=Path, help="folder to write; must not hold anything else")
     parser.add_argument("--compare", nargs=2, type=Path, metavar="RUN", help="two --out folders of earlier runs")
@@ -44,8 +50,9 @@ def add_command(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    if arguments.seed < 0:
-        raise InputError(f"--seed={arguments.seed} is negative; give 0 or more.")
+    for name, least in (("seed", 0), ("batch_size", 1), ("workers", -1), ("image_size", 0)):
+        if getattr(arguments, name) < least:
+            raise InputError(f"--{name}={getattr(arguments, name)} is too small; give {least} or more.")
     if arguments.compare:
         _compare(arguments)
         return

@@ -55,7 +55,7 @@ class Evaluation:
         catalogue = open_catalogue(arguments.tables, input_schema=arguments.input_schema)
         table = PairTable(catalogue, arguments.text, arguments.image, arguments.product_id)
         self._category = self._category_column(table)
-        self.table = check_pairs(table, duplicate_ids="allow")
+        self.table = check_pairs(table, on_bad_row=arguments.on_bad_row, duplicate_ids="allow")
         self._read()
         self.queries = self._queries()
         self._labels = labels_of(self._known_pairs) if self.protocol == ZERO_SHOT else []
@@ -87,15 +87,20 @@ class Evaluation:
 
     def _read(self) -> None:
         """Product ids, texts and categories of the table's rows."""
-        cells = [self.table.cells(position) for position in range(len(self.table))]
-        empty = np.zeros((len(cells), 0), np.float32)
+        known: list[tuple[str, str, str]] = []  # not whole rows, whose pictures may be in them
+        for position in range(len(self.table)):
+            row = self.table.cells(position)
+            category = row[self._category].strip() if self._category else ""
+            known.append((self.table.product_id_of(position, row), self.table.text_of(row), category))
+        empty = np.zeros((len(known), 0), np.float32)
+        products, captions, categories = (list(column) for column in zip(*known, strict=True))
         self._known_pairs = PairGallery(
             images=empty,
             texts=empty,
             product_keys=self.table.product_keys,
-            product_ids=[self.table.product_id_of(position, row) for position, row in enumerate(cells)],
-            captions=[self.table.text_of(row) for row in cells],
-            categories=[row[self._category].strip() for row in cells] if self._category else (),
+            product_ids=products,
+            captions=captions,
+            categories=categories if self._category else (),
         )
 
     def _queries(self) -> list[SearchQuery]:
@@ -153,6 +158,7 @@ class Evaluation:
             "image_size": self._model.processor.image_size,
             "graph": str(arguments.graph or ""),
             "interval_seed": arguments.seed,
+            "rows_left_out": sum(self.table.skipped.values()) or "",
             "seconds_encoding": round(encoded - started, 1),
             "seconds_measuring": round(time.perf_counter() - encoded, 1),
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
-from easynlp_fashionklip.evaluation.run_folder import Concepts
+from easynlp_fashionklip.evaluation.run_folder import Concepts, concepts_from
 from easynlp_fashionklip.graph.csr import rows_of
 
 MIN_QUERIES = 5
@@ -42,11 +42,13 @@ class GroupChange:
 
 def by_category(run: ProtocolRun) -> list[Group]:
     """Groups by category or, where queries have none, by kind; the largest first."""
-    names = [query.category or query.kind for query in run.queries]
-    numbers = {name: place for place, name in enumerate(dict.fromkeys(name for name in names if name))}
-    offsets = np.cumsum([0, *(bool(name) for name in names)], dtype=np.int64)
-    members = np.array([numbers[name] for name in names if name], dtype=np.int64)
-    return by_concept(run, Concepts(list(numbers), offsets, members), least=1)
+    return by_concept(run, category_groups(run), least=1)
+
+
+def category_groups(run: ProtocolRun) -> Concepts:
+    """The category or else the kind of each query, in the form that concepts have."""
+    names = (query.category or query.kind for query in run.queries)
+    return concepts_from([[name] if name else [] for name in names])
 
 
 def by_concept(run: ProtocolRun, concepts: Concepts, *, least: int = MIN_QUERIES) -> list[Group]:

@@ -107,25 +107,33 @@ def weighted_scores(
 
     With `other`, a run of the same queries, the weights are (B, 2 Q): those of this run's values, then of the other's.
     """
-    found: dict[str, np.ndarray] = {}
+    values = run.values
+    if other is not None:
+        values = {name: np.concatenate([own, other.values[name]]) for name, own in values.items()}
+    found = _means(run, values, weights)
     for name, measure in run.measures.items():
         if measure.statistic == "average":
             found[name] = np.mean([found[part] for part in measure.parts], axis=0)
-            continue
-        values = run.values[name]
-        if other is not None:
-            values = np.concatenate([values, other.values[name]])
-        found[name] = measure.scale * _statistic(measure.statistic, values, weights[measure.asked])
+        elif measure.statistic == "median":
+            found[name] = measure.scale * _median(values[name], weights[measure.asked])
+        elif measure.statistic != "mean":
+            weighted, macro = _f1(values[name], weights[measure.asked])
+            found[name] = measure.scale * (weighted if measure.statistic == "weighted_f1" else macro)
+    return {name: found[name] for name in run.measures}
+
+
+def _means(
+    run: ProtocolRun, values: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Every measure that is a mean; those of one set of queries in one product of matrices."""
+    found: dict[str, np.ndarray] = {}
+    for asked, weight in weights.items():
+        names = [name for name, one in run.measures.items() if one.statistic == "mean" and one.asked == asked]
+        if names:
+            scaled = np.stack([run.measures[name].scale * values[name] for name in names], axis=1)
+            means = (weight @ scaled) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+            found |= dict(zip(names, means.T, strict=True))
     return found
-
-
-def _statistic(statistic: Statistic, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    if statistic == "mean":
-        return (weights @ values) / np.maximum(weights.sum(axis=1), 1e-300)
-    if statistic == "median":
-        return _median(values, weights)
-    weighted, macro = _f1(values, weights)
-    return weighted if statistic == "weighted_f1" else macro
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from easynlp_fashionklip.evaluation.svg_charts import Series, line_chart
 from easynlp_fashionklip.evaluation.tables import (
     Table,
     categories_table,
+    category_changes_table,
     change_tables,
     concept_tables,
     differences_table,
@@ -50,7 +51,9 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     sides = [("first", comparison.first), ("second", comparison.second)]
     runs = [(side, one.origin, str(one.provenance.get("checkpoint", ""))) for side, one in sides]
     measured = facts_table(comparison.first)
-    return [differences_table(comparison), *changed, Table("Runs", ("", "folder", "checkpoint"), runs), measured]
+    categories = category_changes_table(comparison)
+    between = [*([categories] if categories else []), *changed]
+    return [differences_table(comparison), *between, Table("Runs", ("", "folder", "checkpoint"), runs), measured]
 
 
 # ---- Markdown

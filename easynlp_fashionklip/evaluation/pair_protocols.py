@@ -117,7 +117,7 @@ def _sampling_facts(gallery: PairGallery, rule: SamplingRule, draws: dict[str, D
     return {
         "hit_rule": "the query's own counterpart; no other candidate is of its product",
         "gallery": f"1 + {rule.negatives} candidates a query, the {rule.negatives} drawn from the same sub-category's "
-        f"other {drawn_from}",
+        f"other {drawn_from}, and from other sub-categories only where it has fewer",
         "queries": int(draws["image_to_text"].queries.shape[1]),
         "negatives": rule.negatives,
         "redraws": rule.redraws,

@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from easynlp_fashionklip.evaluation.breakdown import Group, GroupChange, by_category, by_concept, extremes, kind_scores
+from easynlp_fashionklip.evaluation.breakdown import (
+    Group,
+    GroupChange,
+    by_category,
+    by_concept,
+    category_groups,
+    changes,
+    extremes,
+    kind_scores,
+)
 from easynlp_fashionklip.evaluation.comparison import Comparison
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
 from easynlp_fashionklip.evaluation.run_folder import SavedRun
@@ -162,6 +171,15 @@ def change_tables(changed: Sequence[GroupChange], note: str) -> list[Table]:
         "corrected for their number); with many concepts the ends of such a list are largely chance, so read q."
     )
     return [_changes("Concepts that gained most", gained, note), _changes("Concepts that lost most", lost, note)]
+
+
+def category_changes_table(comparison: Comparison) -> Table | None:
+    """Each category in both runs, the largest categories first."""
+    first, second = comparison.first.run, comparison.second.run
+    found = changes(first, second, category_groups(first), seed=comparison.seed)
+    shown = sorted(found, key=lambda change: (-change.queries, change.name))[:MOST_CATEGORIES]
+    note = own_score_note(first) + f" The {len(shown)} largest of {len(found)} groups of five queries or more."
+    return _changes("By category", shown, note) if len(shown) > 1 else None
 
 
 def _changes(title: str, found: Sequence[GroupChange], note: str) -> Table:

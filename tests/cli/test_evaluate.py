@@ -164,7 +164,8 @@ def refused(outcome: tuple[int, str, str], message: str, folder: Path) -> None:
         ("fashiongen.full.v1", ["--graph=none"], "none"),
         ("fashiongen.full.v1", ["--checkpoint=none"], "no pretrained encoder 'none'"),
         ("fashiongen.full.v1", ["--text="], "--text must be given too"),
-        ("fashiongen.full.v1", ["--seed=-1"], "--seed=-1 is negative"),
+        ("fashiongen.full.v1", ["--seed=-1"], "--seed=-1 is too small; give 0 or more"),
+        ("fashiongen.full.v1", ["--batch_size=0"], "--batch_size=0 is too small; give 1 or more"),
         ("product_search.v1", ["--queries=none.jsonl"], "none.jsonl cannot be read"),
         ("zero_shot.v1", ["--prompt=photo"], "has no place for the label"),
     ],
@@ -219,6 +220,17 @@ def test_what_does_not_compare(run: Run, table: Path, tmp_path: Path) -> None:
     refused(run("--compare", tmp_path / "a", tmp_path / "b", out), "are of different protocols", tmp_path)
     refused(run("--compare", tmp_path / "a", tmp_path / "none", out), "is no run of 'fashionklip evaluate'", tmp_path)
     refused(run("--compare", tmp_path / "a", tmp_path / "a", out, "--text=x"), "--text does not go with it", tmp_path)
+
+
+def test_bad_rows_stop_or_are_left_out(run: Run, table: Path, tmp_path: Path) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines()
+    broken = table.with_name("broken.csv")
+    broken.write_text("\n".join([*lines, "x1,images/none.png,red plain dress,dress", ""]), encoding="utf-8")
+    refused(run(*flags(broken, tmp_path / "out", "fashiongen.full.v1")), "broken.csv, line 105", tmp_path)
+    code, _, error = run(*flags(broken, tmp_path / "out", "fashiongen.full.v1", "--on_bad_row=skip"))
+    assert code == 0, error
+    content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert content["rows_left_out"] == 1 and content["gallery_size"] == PRODUCTS + 1
 
 
 def test_a_checkpoint_whose_numbers_are_none(

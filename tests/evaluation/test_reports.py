@@ -204,6 +204,7 @@ def test_a_comparison_shows_differences_and_concepts(gallery: Callable[..., Pair
     assert row[1:4] == [f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}"]
     assert {row[0] for row in tables["Concepts that gained most"].rows} == {"shirt", "red shirt"}
     assert "read q" in tables["Concepts that gained most"].note
+    assert sum(int(row[4]) for row in tables["By category"].rows) == 60
     text = comparison_page(comparison)
     assert Page(text).open == [] and text.count("<polyline") == 4
     content = json.loads(json.dumps(comparison.as_dict()))

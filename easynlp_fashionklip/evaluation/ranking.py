@@ -1,14 +1,16 @@
 """Exact ranks of embeddings, a tile of the similarity matrix at a time, on CPU or GPU.
 
-Similarities are dot products in float64 of the given numbers. Scores nearer to each other than `TIE` are equal, and
-equal scores count against the query, as `metrics.best_ranks` has it: an irrelevant item stands before a relevant one.
-A float64 sum of 1,024 products of unit vectors errs by less than 1e-12, a thousandth of `TIE`; so ranks depend neither
-on tiles nor on threads nor on the device, unless two scores differ by `TIE` to twelve digits.
+Similarities are dot products as of float64; float32 decides alone only where its error cannot matter. Scores nearer to
+each other than `TIE` are equal, and equal scores count against the query, as `metrics.best_ranks` has it: an irrelevant
+item stands before a relevant one. A float64 sum of 1,024 products of unit vectors errs by less than 1e-12, a thousandth
+of `TIE`; so ranks depend neither on tiles nor on threads nor on the device, unless two scores differ by `TIE` to a
+thousandth of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ from easynlp_fashionklip.metrics import NEVER
 
 TIE = 1e-9
 TILE_NUMBERS = 1 << 22  # similarities that exist at a time: 32 MiB of float64
+_MOST_UNSURE = 1 / 64  # of a tile, for computing them one by one
 _PRODUCTS = 1 << 22  # numbers of each side that are gathered for single dot products
 
 
@@ -104,17 +107,82 @@ def ranks_by_key(
     rows = max(1, tile_numbers // max(1, len(right)))
     with torch.inference_mode():
         best_left, best_right = _best_scores(left, right, shared, rows)
-        ahead_left = torch.zeros(len(left), dtype=torch.int64, device=left.device)
-        ahead_right = torch.zeros(len(right), dtype=torch.int64, device=left.device)
-        tile = torch.empty((rows, len(right)), dtype=torch.float64, device=left.device)
+        tiles = _Tiles(left, right, rows)
+        ahead_left, ahead_right = (torch.zeros_like(best, dtype=torch.int64) for best in (best_left, best_right))
         for start in range(0, len(left), rows):
             stop = min(start + rows, len(left))
-            similarity = torch.mm(left[start:stop], right.T, out=tile[: stop - start])
             own, other = (torch.from_numpy(part).to(left.device) for part in shared.pairs(start, stop))
-            similarity[own - start, other] = -torch.inf  # relevant items are never ahead of each other
-            ahead_left[start:stop] = (similarity >= (best_left[start:stop, None] - TIE)).sum(1)
-            ahead_right += (similarity >= (best_right - TIE)).sum(0)
+            tile = tiles.similarity(start, stop, (own - start, other))
+            ahead_left[start:stop] = tiles.count_ahead(tile, best_left[start:stop, None], 1)
+            ahead_right += tiles.count_ahead(tile, best_right[None], 0)
     return _ranks(ahead_left, best_left), _ranks(ahead_right, best_right)
+
+
+@dataclass
+class _Tile:
+    """Similarities of queries `start` to `stop` - 1 with the whole gallery, those of relevant pairs at -inf."""
+
+    start: int
+    stop: int
+    relevant: tuple[Tensor, Tensor]
+    rough: Tensor
+
+
+class _Tiles:
+    """Counts what is ahead, in float32 wherever that is beyond doubt and in float64 where it is not.
+
+    A float32 sum of d products errs by at most d 2^-24 |q| |g|. Scores nearer to the one they are compared with are
+    computed again; a tile that has many of them, such as of a collapsed encoder, as a whole.
+    """
+
+    def __init__(self, left: Tensor, right: Tensor, rows: int) -> None:
+        self._left, self._right = left, right
+        self._left32, self._right32 = left.float(), right.float().T
+        self._buffer = torch.empty((rows, len(right)), dtype=torch.float32, device=left.device)
+        longest = [float(side.norm(dim=1).max()) if len(side) else 0.0 for side in (left, right)]
+        rounding = left.shape[1] + 16  # 16 more for the rounding of inputs and thresholds to float32
+        self._margin = rounding * 2.0**-24 * longest[0] * longest[1] + TIE
+        self._pairs_at_once = max(1, _PRODUCTS // left.shape[1])
+
+    def similarity(self, start: int, stop: int, relevant: tuple[Tensor, Tensor]) -> _Tile:
+        """The tile of some queries; it is overwritten by the next."""
+        out = self._buffer[: stop - start]
+        with _full_precision(out.device):
+            torch.mm(self._left32[start:stop], self._right32, out=out)
+        out[relevant] = -torch.inf  # relevant items are never ahead of each other
+        return _Tile(start, stop, relevant, out)
+
+    def count_ahead(self, tile: _Tile, best: Tensor, dim: int) -> Tensor:
+        """How many irrelevant scores are not below `best` (float64, q x 1 or 1 x N), summed over `dim`."""
+        ahead = tile.rough > (best + self._margin).float()
+        unsure = (tile.rough >= (best - self._margin).float()).bitwise_xor_(ahead)
+        count = ahead.sum(dim)
+        rows, columns = unsure.nonzero(as_tuple=True)
+        if len(rows) > _MOST_UNSURE * unsure.numel():
+            return self._exact(tile, best, dim)
+        for first in range(0, len(rows), self._pairs_at_once):
+            part = slice(first, first + self._pairs_at_once)
+            scores = (self._left[tile.start + rows[part]] * self._right[columns[part]]).sum(1)
+            place = (rows if dim else columns)[part]
+            count.index_add_(0, place, (scores >= best.flatten()[place] - TIE).long())
+        return count
+
+    def _exact(self, tile: _Tile, best: Tensor, dim: int) -> Tensor:
+        scores = self._left[tile.start : tile.stop] @ self._right.T
+        scores[tile.relevant] = -torch.inf
+        return (scores >= best - TIE).sum(dim)
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Float32 products as such, whatever the caller allows: no TF32, no bfloat16."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _best_scores(left: Tensor, right: Tensor, shared: SharedKeys, rows: int) -> tuple[Tensor, Tensor]:

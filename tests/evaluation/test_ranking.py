@@ -145,3 +145,55 @@ def test_a_gpu_ranks_alike() -> None:
         strict=True,
     ):
         assert np.array_equal(here, there)
+
+
+@pytest.mark.parametrize("near", [3, 150])
+def test_scores_that_float32_cannot_tell_apart_are_told_apart(near: int) -> None:
+    """Some or most of the gallery (then whole tiles are of float64) lies within float32's error of the best."""
+    random = np.random.default_rng(0)
+    left = random.normal(size=(40, 32))
+    left /= np.linalg.norm(left, axis=1, keepdims=True)
+    right = random.normal(size=(200, 32))
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    right[:near] = left[0] + 1e-8 * random.normal(size=(near, 32))  # their scores with query 0 differ by about 1e-8
+    left_keys, right_keys = np.arange(40), random.permutation(200) % 40
+    right_keys[:near] = 1 + np.arange(near) % 39
+    right_keys[near // 2] = 0
+    similarity = left @ right.T
+    scores = similarity[0, :near].astype(np.float32)
+    assert near == 3 or len(np.unique(scores)) < near  # float32 alone would see ties
+    forth, back = ranks_by_key(left, right, left_keys, right_keys, device=CPU)
+    relevant = left_keys[:, None] == right_keys
+    assert forth.tolist() == _by_hand_within(similarity, relevant)
+    assert back.tolist() == _by_hand_within(similarity.T, relevant.T)
+
+
+def _by_hand_within(similarity: np.ndarray, relevant: np.ndarray) -> list[int]:
+    best = np.where(relevant, similarity, -np.inf).max(axis=1, keepdims=True)
+    return (1 + ((similarity >= best - TIE) & ~relevant).sum(axis=1)).tolist()
+
+
+def test_a_collapsed_encoder_is_ranked_in_no_time() -> None:
+    same = np.full((1500, 8), 8**-0.5, dtype=np.float32)
+    keys = np.arange(1500)
+    assert (ranks_by_key(same, same, keys, keys, device=CPU)[0] == 1500).all()
+
+
+def test_the_callers_precision_does_not_matter() -> None:
+    """bfloat16, allowed by a setting or by autocast, would change dozens of these ranks."""
+    random = np.random.default_rng(0)
+    left, right = random.normal(size=(2, 300, 64)).astype(np.float32)
+    keys = np.arange(300)
+    plain = ranks_by_key(left, right, keys, keys, device=CPU)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = ranks_by_key(left, right, keys, keys, device=CPU)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert all(np.array_equal(*pair) for pair in zip(plain, found, strict=True))
+    similarity = torch.from_numpy(left).bfloat16() @ torch.from_numpy(right).bfloat16().T
+    rough = best_ranks(similarity.double().numpy(), [[n] for n in range(300)])
+    assert (rough != plain[0]).sum() > 20

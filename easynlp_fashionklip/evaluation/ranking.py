@@ -10,13 +10,13 @@ thousandth of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from easynlp_fashionklip.evaluation.precision import full_precision
 from easynlp_fashionklip.graph.csr import offsets_of, take_rows
 from easynlp_fashionklip.metrics import NEVER
 
@@ -147,7 +147,7 @@ class _Tiles:
     def similarity(self, start: int, stop: int, relevant: tuple[Tensor, Tensor]) -> _Tile:
         """The tile of some queries; it is overwritten by the next."""
         out = self._buffer[: stop - start]
-        with _full_precision(out.device):
+        with full_precision(out.device):
             torch.mm(self._left32[start:stop], self._right32, out=out)
         out[relevant] = -torch.inf  # relevant items are never ahead of each other
         return _Tile(start, stop, relevant, out)
@@ -171,18 +171,6 @@ class _Tiles:
         scores = self._left[tile.start : tile.stop] @ self._right.T
         scores[tile.relevant] = -torch.inf
         return (scores >= best - TIE).sum(dim)
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Float32 products as such, whatever the caller allows: no TF32, no bfloat16."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _best_scores(left: Tensor, right: Tensor, shared: SharedKeys, rows: int) -> tuple[Tensor, Tensor]:

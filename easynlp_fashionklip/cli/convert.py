@@ -23,6 +23,7 @@ def add_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, help="hf: transformers' folder, which is ours too")
     parser.add_argument("--activation", default="auto", choices=("auto", "gelu", "quick_gelu"), help="of SRC's towers")
     parser.add_argument("--image_size", type=int, default=0, help="of pictures, in pixels; 0 keeps SRC's own")
+    parser.add_argument("--quantise", action="store_true", help="with --to onnx: weights of matrix products as int8")
     parser.add_argument("--trust_pickle", action="store_true", help="run the program that SRC's file holds, if any")
     parser.set_defaults(action=_convert)
 
@@ -35,14 +36,18 @@ def _convert(arguments: argparse.Namespace) -> None:
     refuse_existing(target)
     if target.suffix == ".safetensors" and arguments.to != "open_clip":
         raise InputError(f"--to {arguments.to} writes no .safetensors file, as {target} would be; give another name.")
+    if arguments.quantise and arguments.to != "onnx":
+        raise InputError(f"--quantise belongs to --to onnx, not to --to {arguments.to}; leave it out.")
     model = load_pretrained(
         arguments.source,
         image_size=arguments.image_size,
         activation=arguments.activation,
         trust_pickle=arguments.trust_pickle,
     )
-    writers = {"hf": _to_hf, "open_clip": _to_open_clip, "release": _to_release, "onnx": _to_onnx}
-    writers[arguments.to](model, target)
+    if arguments.to == "onnx":
+        _to_onnx(model, target, arguments.quantise)
+    else:
+        {"hf": _to_hf, "open_clip": _to_open_clip, "release": _to_release}[arguments.to](model, target)
     sys.stdout.write(f"{arguments.source} as {arguments.to}: {target}\n")
 
 
@@ -78,7 +83,7 @@ def _to_release(model: DualEncoder, target: Path) -> None:
         write_release(model, folder / f"{target.name}.pt", target.name)
 
 
-def _to_onnx(model: DualEncoder, target: Path) -> None:
+def _to_onnx(model: DualEncoder, target: Path, quantise: bool) -> None:
     from easynlp_fashionklip.models.storage import new_folder
 
     try:
@@ -88,4 +93,4 @@ def _to_onnx(model: DualEncoder, target: Path) -> None:
             f"--to onnx cannot be done here: {error.name} is missing; pip install 'easynlp-fashionklip[onnx]'."
         ) from error
     with new_folder(target) as folder:
-        export_onnx(model, folder)
+        export_onnx(model, folder, quantise=quantise)

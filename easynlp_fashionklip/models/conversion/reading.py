@@ -132,10 +132,16 @@ def check_whole(state: Mapping[str, Tensor], expected: Mapping[str, torch.Size],
 def _processor(path: Path, shape: ClipShape, config: OpenClipConfig | None) -> Processor:
     tokenizer = _tokenizer(path.parent, shape, bool(config and config.own_words))
     pictures = config.preprocessing if config else ImagePreprocessing(shape.image.image_size)
-    if len(tokenizer) > shape.text.vocabulary:
+    last = shape.text.vocabulary - 1
+    if len(tokenizer) > last + 1:
         raise InputError(
-            f"{path.parent} has a tokenizer of {len(tokenizer):,} words, and {path} knows {shape.text.vocabulary:,}; "
+            f"{path.parent} has a tokenizer of {len(tokenizer):,} words, and {path} knows {last + 1:,}; "
             "put the model's own tokenizer there."
+        )
+    if tokenizer.eos_token_id != last:
+        raise InputError(
+            f"{path.parent} has a tokenizer that ends texts with token {tokenizer.eos_token_id}, and {path} reads them "
+            f"at token {last}, its last; put the model's own tokenizer there."
         )
     return Processor(pictures, tokenizer, shape.text.context_length)
 

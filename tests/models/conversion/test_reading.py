@@ -264,6 +264,7 @@ def test_a_configuration_of_another_model_is_refused(
         ({"visual.ln_pre.bias": torch.zeros(1).expand(64)}, "visual.ln_pre.bias is not a plain tensor"),
         ({"visual.ln_pre.bias": torch.zeros(64).to_sparse()}, "not a plain tensor"),
         ({"token_embedding.weight": torch.zeros(100, 64)}, "a tokenizer of 258 words"),
+        ({"token_embedding.weight": torch.zeros(300, 64)}, "ends texts with token 257, and .* at token 299"),
         ({"logit_scale": torch.tensor(float("nan"))}, "logit_scale is nan"),
     ],
 )

@@ -112,7 +112,12 @@ def categories_table(run: ProtocolRun) -> Table | None:
     left = f" The {len(shown)} largest of {len(groups)} groups." if len(groups) > len(shown) else ""
     rows = [[group.name, f"{group.score:.1f}", f"{group.queries:,}"] for group in shown]
     bars = [group.score / 100 for group in shown]
-    return Table("By category", ["group", "score", "queries"], rows, own_score_note(run) + left, bars)
+    return Table(_groups_title(run), ["group", "score", "queries"], rows, own_score_note(run) + left, bars)
+
+
+def _groups_title(run: ProtocolRun) -> str:
+    """Search queries have no categories, only kinds."""
+    return "By category" if any(query.category for query in run.queries) else "Score by kind of query"
 
 
 def own_score_note(run: ProtocolRun) -> str:
@@ -179,7 +184,7 @@ def category_changes_table(comparison: Comparison) -> Table | None:
     found = changes(first, second, category_groups(first), seed=comparison.seed)
     shown = sorted(found, key=lambda change: (-change.queries, change.name))[:MOST_CATEGORIES]
     note = own_score_note(first) + f" The {len(shown)} largest of {len(found)} groups of five queries or more."
-    return _changes("By category", shown, note) if len(shown) > 1 else None
+    return _changes(_groups_title(first), shown, note) if len(shown) > 1 else None
 
 
 def _changes(title: str, found: Sequence[GroupChange], note: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +212,15 @@ def test_earlier_runs_are_not_overwritten(run: Run, table: Path, tmp_path: Path)
     code, _, error = run(*flags(table, tmp_path / "run", "fashiongen.full.v1"))
     assert code == 2 and "exists; remove it" in error
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_leaves_nothing(run: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("easynlp_fashionklip.evaluation.run_folder.pq.write_table", full)
+    outcome = run(*flags(table, tmp_path / "out", "fashiongen.full.v1"))
+    refused(outcome, "cannot be written (No space left on device)", tmp_path)
 
 
 def test_what_does_not_compare(run: Run, table: Path, tmp_path: Path) -> None:

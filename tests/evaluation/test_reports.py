@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from easynlp_fashionklip.data.catalogue import open_catalogue
+from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.comparison import compare_runs
 from easynlp_fashionklip.evaluation.gallery import PairGallery
@@ -20,6 +25,7 @@ from easynlp_fashionklip.evaluation.pair_protocols import SAMPLE, full_gallery, 
 from easynlp_fashionklip.evaluation.resampling import intervals
 from easynlp_fashionklip.evaluation.run_folder import SavedRun, as_dict, concepts_from, read_run, write_run
 from easynlp_fashionklip.evaluation.sampling import SamplingRule
+from easynlp_fashionklip.evaluation.thumbnails import thumbnail
 from easynlp_fashionklip.evaluation.worst import worst_pairs
 
 VOID = {"meta", "img", "br"}
@@ -209,3 +215,16 @@ def test_a_comparison_shows_differences_and_concepts(gallery: Callable[..., Pair
     assert Page(text).open == [] and text.count("<polyline") == 4
     content = json.loads(json.dumps(comparison.as_dict()))
     assert content["measures"]["mean_recall"]["p"] == comparison.differences["mean_recall"].p
+
+
+def test_thumbnails_are_small_jpegs_and_none_where_there_is_no_picture(
+    tmp_path: Path, write_table: Callable[..., Path], rows_of: Callable[..., list[list[str]]]
+) -> None:
+    rows = rows_of(tmp_path, 2)
+    Image.new("RGB", (900, 300), "red").save(tmp_path / rows[0][1])
+    (tmp_path / rows[1][1]).write_bytes(b"no picture")
+    table = PairTable(open_catalogue(write_table(tmp_path / "t.csv", rows)), "caption", "image")
+    encoded = thumbnail(table, 0)
+    assert encoded is not None and thumbnail(table, 1) is None
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+        assert image.format == "JPEG" and image.size == (112, 37)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from easynlp_fashionklip import __version__
-from easynlp_fashionklip.cli import graph
+from easynlp_fashionklip.cli import data, graph
 from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
 
 APP_NAME = "fashionklip"
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"easynlp-fashionklip {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     graph.add_commands(commands.add_parser("graph", help="build, grow, inspect, export the concept graph"))
+    data.add_commands(commands.add_parser("data", help="check, describe or convert a catalogue"))
     _add_sample(commands.add_parser("sample", help="draw a sample catalogue"))
     zoo = commands.add_parser("zoo", help="list the pretrained encoders known by name")
     zoo.set_defaults(action=_zoo)

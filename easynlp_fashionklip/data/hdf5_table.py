@@ -34,19 +34,27 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self._file = _h5py().File(path, "r", locking=False)
+        self._columns: dict[str, tuple[Any, int]] = {}
         self._blocks: dict[str, tuple[int, np.ndarray]] = {}
 
     def value(self, column: str, i: int) -> Any:
-        data = self._file[column]
-        if data.ndim == 4 or data.dtype.hasobject:
+        if column not in self._columns:
+            self._columns[column] = self._open(column)
+        data, rows = self._columns[column]
+        if not rows:
             return data[i]
-        row_bytes = max(1, data.dtype.itemsize * int(np.prod(data.shape[1:])))
-        rows = max(1, BLOCK_BYTES // row_bytes)
         known = self._blocks.get(column)
         if known is None or known[0] != i // rows:
             start = i // rows * rows
             known = self._blocks[column] = (i // rows, data[start : start + rows])
         return known[1][i % rows]
+
+    def _open(self, column: str) -> tuple[Any, int]:
+        """A data set, and how many of its rows make a block; 0 reads them one at a time."""
+        data = self._file[column]
+        if data.ndim == 4 or data.dtype.hasobject:
+            return data, 0
+        return data, max(1, BLOCK_BYTES // max(1, data.dtype.itemsize * int(np.prod(data.shape[1:]))))
 
 
 class Hdf5Table(Catalogue):

@@ -49,6 +49,7 @@ class JsonlTable(TableFile):
         """
         index = build_row_index(path, quoted=False, keep_blank=False)
         super().__init__(path, (), index, first_record=0)
+        self._latest: tuple[int, dict[str, Any]] = (-1, {})  # a pair's text and picture are asked for in turn
         self.columns = self._keys()
 
     def row(self, i: int) -> dict[str, str]:
@@ -79,7 +80,10 @@ class JsonlTable(TableFile):
             return 1  # told when the row is read
 
     def _object(self, i: int) -> dict[str, Any]:
-        return parse_object(self._text(i), f"{self.path}, {self.place(i)}")
+        latest = self._latest  # of whichever thread; the pair is replaced as a whole
+        if latest[0] != self.require(i):
+            latest = self._latest = (i, parse_object(self._text(i), f"{self.path}, {self.place(i)}"))
+        return latest[1]
 
     def _keys(self) -> tuple[str, ...]:
         keys: dict[str, None] = {}

@@ -47,7 +47,7 @@ def members(file: BinaryIO, path: Path, start: int, end: int) -> Iterator[Member
     """
     offset = start
     while True:
-        info = _header(file, path, offset)
+        info = _header(file, path, offset, end)
         if info is None:
             return _require_end(file, path, offset, end)
         following = info.offset_data + -(-info.size // BLOCK) * BLOCK
@@ -69,7 +69,7 @@ def _require_end(file: BinaryIO, path: Path, offset: int, end: int) -> None:
         raise InputError(f"{path} goes on after the mark of its end; write one archive to a file.")
 
 
-def _header(file: BinaryIO, path: Path, offset: int) -> tarfile.TarInfo | None:
+def _header(file: BinaryIO, path: Path, offset: int, end: int) -> tarfile.TarInfo | None:
     """The member whose header, or what stands before it, is at `offset`; None where only zeros or nothing follow."""
     file.seek(offset)
     block = file.read(BLOCK)
@@ -80,9 +80,11 @@ def _header(file: BinaryIO, path: Path, offset: int) -> tarfile.TarInfo | None:
         if info.type not in _EXTRAS:
             info.offset_data = offset + BLOCK
             return info
+        if not 0 <= info.size <= end - offset:  # tarfile would ask for that much memory
+            raise ValueError("what stands before a member goes on behind the end of the file")
         file.seek(offset)
         return tarfile.TarFile(fileobj=file, mode="r", encoding=_ENCODING, errors=_ERRORS).next()
-    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, EOFError, MemoryError, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise InputError(
             f"{path} is no tar archive, or damaged at byte {offset:,} ({reason}); write it again."

@@ -65,6 +65,7 @@ class TarTable(Catalogue):
         """
         super().__init__(path, ())
         self._shards = tuple(shard.absolute() for shard in shards)
+        self._latest: tuple[int, Sample] = (-1, {})  # a pair's text and picture are asked for in turn
         self._connect()
         found = [self._index(shard) for shard in self._shards]
         self._starts = np.concatenate(found)
@@ -140,6 +141,12 @@ class TarTable(Catalogue):
         return int(np.searchsorted(self._shard_starts, i, side="right")) - 1
 
     def _sample(self, i: int) -> Sample:
+        latest = self._latest  # of whichever thread; the pair is replaced as a whole
+        if latest[0] != i:
+            latest = self._latest = (i, self._read_sample(i))
+        return latest[1]
+
+    def _read_sample(self, i: int) -> Sample:
         shard = self._shards[self._shard_of(i)]
         with self._reading(shard) as file:
             found = next(_samples(members(file, shard, int(self._starts[i]), _size(shard))), None)

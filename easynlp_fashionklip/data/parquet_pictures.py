@@ -14,6 +14,7 @@ from easynlp_fashionklip.data.arrow_rows import ARROW_ERRORS, unreadable
 from easynlp_fashionklip.data.per_thread import PerThread
 
 BLOCK_BYTES = 32 << 20
+SLOW_GROUP_BYTES = 16 << 20
 BUFFER_BYTES = 1 << 20
 
 

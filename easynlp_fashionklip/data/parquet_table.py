@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from easynlp_fashionklip.data.arrow_rows import ArrowRows, map_stream, told
 from easynlp_fashionklip.data.arrow_table import ArrowTable, holds_bytes
-from easynlp_fashionklip.data.parquet_pictures import BLOCK_BYTES, BlockColumn, open_parquet
+from easynlp_fashionklip.data.parquet_pictures import SLOW_GROUP_BYTES, BlockColumn, open_parquet
 from easynlp_fashionklip.errors import InputError
 
 ROWS_AT_ONCE = 4096
@@ -82,7 +82,7 @@ class ParquetTable(ArrowTable):
 
     def _warn_of_big_groups(self) -> None:
         largest = max((size for one in self._blocks.values() for size in one.group_bytes), default=0)
-        if largest > 2 * BLOCK_BYTES:
+        if largest > SLOW_GROUP_BYTES:
             logger.warning(
                 "%s keeps pictures in row groups of up to %d MB, of which rows in random order read all that comes "
                 "before them; for training, write it anew with 'fashionklip data convert'",

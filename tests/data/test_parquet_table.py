@@ -81,7 +81,7 @@ def test_big_row_groups_of_pictures_are_warned_of(
 ) -> None:
     from easynlp_fashionklip.data import parquet_table
 
-    monkeypatch.setattr(parquet_table, "BLOCK_BYTES", 10)
+    monkeypatch.setattr(parquet_table, "SLOW_GROUP_BYTES", 10)
     open_catalogue(write_parquet(tmp_path))
     assert "fashionklip data convert" in caplog.text
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from easynlp_fashionklip.data.convert.record import CAPTION, IMAGE, PRODUCT_ID, Picture, Record
 from easynlp_fashionklip.data.image_reference import is_encoded
 
-GROUP_ROWS, GROUP_BYTES = 4096, 8 << 20
+GROUP_ROWS, GROUP_BYTES = 4096, 2 << 20
 SHARD_SAMPLES, SHARD_BYTES = 10_000, 1 << 30
 _FOLDER_PICTURES = 1000
 

@@ -32,7 +32,7 @@ class Member(NamedTuple):
     size: int
 
 
-def members(file: BinaryIO, path: Path, start: int, end: int) -> Iterator[Member]:
+def members(file: BinaryIO, path: Path, start: int, end: int, stop: int | None = None) -> Iterator[Member]:
     """The files of an archive from the header at byte `start` on; directories are passed over.
 
     Args:
@@ -40,13 +40,14 @@ def members(file: BinaryIO, path: Path, start: int, end: int) -> Iterator[Member
         path: for messages.
         start: where a header is.
         end: the archive's size in bytes.
+        stop: where a header is that is not wanted any more; None goes on to the end.
 
     Raises:
         InputError: a header is damaged, a member or the archive's end is cut off, or a member is no file (a link, a
             device).
     """
     offset = start
-    while True:
+    while stop is None or offset < stop:
         info = _header(file, path, offset, end)
         if info is None:
             return _require_end(file, path, offset, end)

@@ -7,6 +7,7 @@ of a sample follow each other.
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,7 +68,8 @@ class TarTable(Catalogue):
         self._shards = tuple(shard.absolute() for shard in shards)
         self._latest: tuple[int, Sample] = (-1, {})  # a pair's text and picture are asked for in turn
         self._connect()
-        found = [self._index(shard) for shard in self._shards]
+        self._sizes = [self._size(shard) for shard in self._shards]
+        found = [self._index(shard, size) for shard, size in zip(self._shards, self._sizes, strict=True)]
         self._starts = np.concatenate(found)
         self._shard_starts = np.cumsum([0, *map(len, found)])
         if not len(self):
@@ -128,11 +130,11 @@ class TarTable(Catalogue):
 
     # ---- samples
 
-    def _index(self, shard: Path) -> np.ndarray:
+    def _index(self, shard: Path, size: int) -> np.ndarray:
         """int64: where the first header of each sample is."""
         starts = array("q")
         with self._reading(shard) as file:
-            for start, sample in _samples(members(file, shard, 0, _size(shard))):
+            for start, sample in _samples(members(file, shard, 0, size)):
                 if sample:
                     starts.append(start)
         return np.array(starts, dtype=np.int64)
@@ -147,9 +149,11 @@ class TarTable(Catalogue):
         return latest[1]
 
     def _read_sample(self, i: int) -> Sample:
-        shard = self._shards[self._shard_of(i)]
+        number = self._shard_of(i)
+        shard, size = self._shards[number], self._sizes[number]
+        stop = int(self._starts[i + 1]) if i + 1 < self._shard_starts[number + 1] else None
         with self._reading(shard) as file:
-            found = next(_samples(members(file, shard, int(self._starts[i]), _size(shard))), None)
+            found = next(_samples(members(file, shard, int(self._starts[i]), size, stop)), None)
         if found is None:
             raise InputError(f"{shard} was changed while it was being read; start again with a finished file.")
         return found[1]
@@ -205,6 +209,10 @@ class TarTable(Catalogue):
 
     # ---- files
 
+    def _size(self, shard: Path) -> int:
+        with self._reading(shard) as file:
+            return file.seek(0, os.SEEK_END)
+
     @contextmanager
     def _reading(self, shard: Path) -> Iterator[BinaryIO]:
         try:
@@ -223,10 +231,6 @@ class TarTable(Catalogue):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._connect()
-
-
-def _size(shard: Path) -> int:
-    return shard.stat().st_size
 
 
 def _key(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from easynlp_fashionklip.app import checkpoints, resume_points
 from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
+from easynlp_fashionklip.data.formats import NAMES, there_is
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.training import deepspeed_config
 from easynlp_fashionklip.training.wandb_log import require_wandb
@@ -98,8 +99,8 @@ def _check_tables(flags: Namespace) -> None:
     if len(tables) > most:
         raise InputError(f"--tables={flags.tables} names {len(tables)} files; --mode={flags.mode} takes {most}.")
     for table in tables:
-        if not Path(table).is_file():
-            raise InputError(f"--tables: {table} does not exist; give the path of a CSV or TSV file.")
+        if not there_is(Path(table)):
+            raise InputError(f"--tables: {table} does not exist; give the path of a {NAMES}.")
 
 
 def _check_checkpoint(flags: Namespace) -> None:

@@ -43,6 +43,10 @@ class AppConfig:
     augment: bool = field(default=True, metadata={"help": "random crop and flip while training"})
 
     product_id: str = field(default="", metadata={"help": "column with the product id; '' finds 'product_id' or 'id'"})
+    image_root: str = field(
+        default="",
+        metadata={"help": "folder of the pictures' paths, or .npz of pictures by id; '' is the table's folder"},
+    )
     on_bad_row: OnBadRow = field(default="fatal", metadata={"help": "stop at a bad row, or name, count and skip it"})
     duplicate_ids: DuplicateIds = field(
         default="error", metadata={"help": "'allow' when several pictures of a product share its id"}

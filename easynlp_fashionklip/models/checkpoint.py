@@ -24,6 +24,7 @@ from easynlp_fashionklip.models.torch_file import first_line, read_torch_file
 CONFIG = "config.json"
 SAFETENSORS = "model.safetensors"
 PYTORCH_BIN = "pytorch_model.bin"
+_WRITING = ".writing-"
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
 """What torch, safetensors and transformers raise for a checkpoint that is damaged or does not fit its config."""
@@ -148,6 +149,16 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     shutil.copymode(folder / PYTORCH_BIN, folder / SAFETENSORS)  # safetensors makes files that only the owner reads
 
 
+def _telling_disk_errors(write: Callable[[Path], None], folder: Path) -> None:
+    try:
+        write(folder)
+    except Exception as error:
+        # Tokenizers, written in Rust, raise a plain Exception: "No space left on device (os error 28)".
+        if type(error) is Exception and "os error" in str(error):
+            raise OSError(first_line(error)) from error
+        raise
+
+
 def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, then move its files into `folder`, config.json last.
 
@@ -159,8 +170,10 @@ def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target, prefix=".writing-") as temporary:
-            write(Path(temporary))
+        for leftover in target.glob(f"{_WRITING}*"):  # of a process that was killed while it wrote
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=_WRITING) as temporary:
+            _telling_disk_errors(write, Path(temporary))
             paths = sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG)
             for path in paths:
                 _to_disk(path)

@@ -36,6 +36,7 @@ from easynlp_fashionklip.models.dual_encoder import DualEncoder
 OPSET = 18
 ONE_FILE_BYTES = 1_900_000_000  # protobuf ends at 2 GiB; beyond, weights go to a file beside the graph
 _TOLERANCE = 1e-3
+_ANY_SIZE = 1 << 62
 _EXAMPLES = ("a red t-shirt", "short sleeve t-shirt in white with v-neck")
 _OTHERS = ("jeans", "dark blue denim jacket with two pockets and a collar", "hat")
 _NAMES = {IMAGE_GRAPH: (IMAGE_INPUTS, IMAGE_OUTPUT), TEXT_GRAPH: (TEXT_INPUTS, TEXT_OUTPUT)}
@@ -159,7 +160,7 @@ def _traced(encoder: _Encoder, name: str) -> Any:
     inputs, output = _NAMES[name]
     try:
         with torch.no_grad(), _quiet():
-            return torch.onnx.export(
+            program = torch.onnx.export(
                 encoder,
                 example,
                 input_names=list(inputs),
@@ -169,6 +170,12 @@ def _traced(encoder: _Encoder, name: str) -> Any:
                 dynamo=True,
                 verbose=False,
             )
+            # The exporter folds small constants only; batch norms in their convolutions' weights are folded here.
+            [optimizer] = import_onnx("onnxscript.optimizer")
+            optimizer.optimize(
+                program.model, onnx_shape_inference=False, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
+            )
+            return program
     except torch.onnx.OnnxExporterError as error:
         raise InputError(
             f"this {encoder.model.config.model_type} encoder cannot be exported to ONNX by torch {torch.__version__} "

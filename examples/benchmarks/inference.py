@@ -16,7 +16,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from easynlp_fashionklip.evaluation.evaluator import evaluate_retrieval
 from easynlp_fashionklip.evaluation.protocols import PairKeys
 from easynlp_fashionklip.inference.onnx_encoder import OnnxDualEncoder
 from easynlp_fashionklip.inference.onnx_export import export_onnx
-from easynlp_fashionklip.inference.onnx_folder import IMAGE_GRAPH, read_onnx_config, sha256_of
+from easynlp_fashionklip.inference.onnx_folder import GRAPHS, read_onnx_config, sha256_of
 from easynlp_fashionklip.inference.onnx_quantise import OPERATORS, quantise
 from easynlp_fashionklip.models.checkpoint import CONFIG
 from easynlp_fashionklip.models.cpu import cpu_half_is_faster
@@ -55,13 +55,25 @@ class Rates:
 def our_sides(model: DualEncoder, folder: Path, batch: int) -> dict[str, Any]:
     """The same encoder in each arithmetic that this machine gains from."""
     export_onnx(model, folder / "float32")
-    export_onnx(model, folder / "int8", quantise=True)
+    quantised(folder / "float32", folder / "int8")
     sides = {"ours, torch": Ours(model, batch)}
     if cpu_half_is_faster():
         sides["ours, torch bf16"] = Ours(model, batch, torch.bfloat16)
     sides["ours, ONNX"] = Ours(OnnxDualEncoder.from_pretrained(folder / "float32"), batch)
     sides["ours, ONNX int8"] = Ours(OnnxDualEncoder.from_pretrained(folder / "int8"), batch)
     return sides
+
+
+def quantised(exact: Path, folder: Path, more: Sequence[str] = ()) -> Path:
+    """What `export_onnx(..., quantise=True)` writes, without tracing again; `more` kinds of nodes besides."""
+    shutil.copytree(exact, folder)
+    for name in GRAPHS:
+        quantise(exact / name, folder / name, operators=(*OPERATORS, *more))
+    config = replace(
+        read_onnx_config(exact), weights="int8", sha256={name: sha256_of(folder / name) for name in GRAPHS}
+    )
+    (folder / CONFIG).write_text(config.to_json_string(), encoding="utf-8")
+    return folder
 
 
 def _seconds(action: Callable[[], Any]) -> float:
@@ -161,10 +173,8 @@ def recall(options: argparse.Namespace, table: PairTable, folder: Path) -> None:
         print("\nrecall is left out: it needs --checkpoint, a trained one")
         return
     sides = our_sides(load_pretrained(options.checkpoint), folder, options.batch)
-    shutil.copytree(folder / "float32", folder / "convolutions")
-    _quantise_convolutions(folder / "convolutions", folder / "float32")
-    convolutions = OnnxDualEncoder.from_pretrained(folder / "convolutions")
-    sides["ONNX int8, convolutions too"] = Ours(convolutions, options.batch)
+    everything = OnnxDualEncoder.from_pretrained(quantised(folder / "float32", folder / "all", ["Conv"]))
+    sides["ONNX int8, convolutions too"] = Ours(everything, options.batch)
     keys = PairKeys(table.product_keys, table.text_keys)
     texts = list(table.texts())
     print(f"\n## Retrieval of {options.checkpoint}, {len(table)} products, in percent")
@@ -177,13 +187,6 @@ def recall(options: argparse.Namespace, table: PairTable, folder: Path) -> None:
         scores = evaluate_retrieval(pictures, side.texts(texts), keys).scores
         columns = ("image_to_text_R@1", "text_to_image_R@1", "image_to_text_R@10", "text_to_image_R@10", "mean_recall")
         print(f"| {name} | {' | '.join(f'{scores[column]:.2f}' for column in columns)} | {rate:.0f} |", flush=True)
-
-
-def _quantise_convolutions(folder: Path, exact: Path) -> None:
-    quantise(exact / IMAGE_GRAPH, folder / IMAGE_GRAPH, operators=(*OPERATORS, "Conv"))
-    config = read_onnx_config(exact)
-    changed = replace(config, sha256={**config.sha256, IMAGE_GRAPH: sha256_of(folder / IMAGE_GRAPH)})
-    (folder / CONFIG).write_text(changed.to_json_string(), encoding="utf-8")
 
 
 def machine() -> str:
@@ -216,10 +219,12 @@ def main() -> None:
     print(machine())
     for part in options.parts:
         with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
             if part == "recall":
                 recall(options, table, Path(folder))
             else:
                 {"clip": clip, "starter": starter}[part](options, few, Path(folder))
+            print(f"{part}: {time.perf_counter() - started:.0f} s, exports included", flush=True)
 
 
 if __name__ == "__main__":

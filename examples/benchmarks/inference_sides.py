@@ -38,7 +38,7 @@ def vit_b_32() -> DualEncoder:
     known = package.tokenizer.SimpleTokenizer()
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
     vocabulary = {names.get(token, token): number for token, number in known.encoder.items()}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[" ".join(pair) for pair in known.bpe_ranks])
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=list(known.bpe_ranks))
     config = CLIPConfig()
     config.text_config.eos_token_id = config.text_config.pad_token_id = vocabulary["<|endoftext|>"]
     config.text_config.bos_token_id = vocabulary["<|startoftext|>"]

@@ -133,6 +133,19 @@ def stages(sides: Mapping[str, Any], table: PairTable) -> dict[str, list[float]]
     return found
 
 
+def show_stages(sides: Mapping[str, Any], table: PairTable, options: argparse.Namespace, name: str) -> None:
+    """Print where the time of one batch goes, and draw it."""
+    found = stages(sides, table.subset(range(min(options.batch, len(table)))))
+    print(f"\n| milliseconds a picture, one process | {' | '.join(STAGES)} |\n|---|{'---|' * len(STAGES)}")
+    for side, taken in found.items():
+        print(f"| {side} | {' | '.join(f'{one:.2f}' for one in taken)} |")
+    path = options.charts / f"inference-{name.replace('/', '-').lower()}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = f"Where the time of a picture goes: {name}, one process, {options.threads} threads"
+    path.write_text(stacked_bars(title, STAGES, found, "ms"), encoding="utf-8")
+    print(f"drawn in {path}")
+
+
 def clip(options: argparse.Namespace, table: PairTable, folder: Path) -> None:
     """ViT-B/32 on all sides."""
     model = vit_b_32()
@@ -145,15 +158,7 @@ def clip(options: argparse.Namespace, table: PairTable, folder: Path) -> None:
     print(f"\n## ViT-B/32, random weights, {len(table)} pictures and texts, batches of {options.batch}")
     rates = measure(sides, table, options.rounds)
     show(rates, agreement(sides, table, PEER), PEER)
-    parts = stages({name: side for name, side in sides.items() if side is not behind}, table)
-    print(f"\n| milliseconds a picture | {' | '.join(STAGES)} |\n|---|{'---|' * len(STAGES)}")
-    for name, taken in parts.items():
-        print(f"| {name} | {' | '.join(f'{one:.2f}' for one in taken)} |")
-    options.chart.parent.mkdir(parents=True, exist_ok=True)
-    options.chart.write_text(
-        stacked_bars("Where the time of a picture goes, ViT-B/32, one process", STAGES, parts, "ms"), encoding="utf-8"
-    )
-    print(f"drawn in {options.chart}")
+    show_stages({name: side for name, side in sides.items() if side is not behind}, table, options, "ViT-B/32")
 
 
 def starter(options: argparse.Namespace, table: PairTable, folder: Path) -> None:
@@ -165,6 +170,7 @@ def starter(options: argparse.Namespace, table: PairTable, folder: Path) -> None
     )
     first = next(iter(sides))
     show(measure(sides, table, options.rounds), agreement(sides, table, first), first)
+    show_stages(sides, table, options, "starter")
 
 
 def recall(options: argparse.Namespace, table: PairTable, folder: Path) -> None:
@@ -199,6 +205,7 @@ def machine() -> str:
     load = Path("/proc/loadavg").read_text(encoding="ascii").split()[0]
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     versions |= {"onnxruntime": onnxruntime.__version__}
+    # The load tells who else was computing: rates of a shared machine are low, and their ratios rough.
     return json.dumps({"cpu": model, "threads": torch.get_num_threads(), "load before": load, **versions})
 
 
@@ -207,11 +214,11 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--data", type=Path, required=True, help="catalogue with columns product_id, image, caption")
     parser.add_argument("--checkpoint", help="a trained starter, for the parts starter and recall")
-    parser.add_argument("--pictures", type=int, default=128, help="rows of the catalogue that the rates are taken of")
+    parser.add_argument("--pictures", type=int, default=64, help="rows of the catalogue that the rates are taken of")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--chart", type=Path, default=Path("out/inference.svg"))
+    parser.add_argument("--charts", type=Path, default=Path("out"), help="folder for the stacked bars")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     table = PairTable(open_catalogue(options.data), "caption", "image")

@@ -30,6 +30,8 @@ from easynlp_fashionklip.models.zoo import ZOO, load_pretrained
 
 IMAGE_INPUTS, IMAGE_OUTPUT = ("pixel_values",), "image_embeds"
 TEXT_INPUTS, TEXT_OUTPUT = ("input_ids", "attention_mask"), "text_embeds"
+# Activations of so many rows stay in a core's share of the cache: ViT-B/32 in int8 takes 32 ms a picture, 36 for 128.
+AT_ONCE = 32
 
 
 def load_encoder(name_or_path: str | Path, *, image_size: int = 0, seed: int = 0) -> DualEncoder:
@@ -63,15 +65,25 @@ class OnnxGraph:
     def _open(self) -> None:
         [runtime] = import_onnx("onnxruntime")
         [state] = import_onnx("onnxruntime.capi.onnxruntime_pybind11_state")
-        names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
-        self._errors = (*(getattr(state, name) for name in names), state.RuntimeException, RuntimeError, ValueError)
+        names = (
+            "Fail",
+            "InvalidArgument",
+            "InvalidGraph",
+            "InvalidProtobuf",
+            "NoSuchFile",
+            "NotImplemented",
+            "RuntimeException",
+        )
+        self._errors = (*(getattr(state, name, RuntimeError) for name in names), RuntimeError, ValueError)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors, which are raised besides
         # Waiting threads would otherwise keep the cores from the processes that decode pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            self._session = runtime.InferenceSession(
+                str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except self._errors as error:
             raise InputError(
                 f"{self.path} cannot be opened by onnxruntime {runtime.__version__} ({first_line(error)}); the file is "
@@ -108,6 +120,9 @@ class OnnxGraph:
         """
         if not len(tensors[0]):
             return torch.zeros(0, self.embed_dim, device=tensors[0].device)
+        return torch.cat([self._run(*part) for part in zip(*(one.split(AT_ONCE) for one in tensors), strict=True)])
+
+    def _run(self, *tensors: Tensor) -> Tensor:
         arrays = {name: one.detach().cpu().contiguous().numpy() for name, one in zip(self.inputs, tensors, strict=True)}
         try:
             [embeds] = self._session.run([self.output], {name: arrays[name] for name in self._taken})

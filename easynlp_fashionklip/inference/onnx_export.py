@@ -160,7 +160,7 @@ def _traced(encoder: _Encoder, name: str) -> Any:
     inputs, output = _NAMES[name]
     try:
         with torch.no_grad(), _quiet():
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 encoder,
                 example,
                 input_names=list(inputs),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from easynlp_fashionklip.graph import ConceptGraph
 from easynlp_fashionklip.models.zoo import load_pretrained
 
 pytest.importorskip("onnxruntime")
@@ -25,6 +26,7 @@ TINY = "pretrain_model_name_or_path=tiny precision=fp32"
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained checkpoint as ONNX; tests must not change it."""
     folder = tmp_path_factory.mktemp("export") / "onnx"
+    (folder.parent / "checkpoint").symlink_to(trained)
     export_onnx(load_pretrained(trained), folder)
     return folder
 
@@ -100,3 +102,17 @@ def test_half_precision_where_it_is_asked_for(run: Run, trained: Path, tmp_path:
     np.testing.assert_array_equal(exact, default)
     assert 0 < np.abs(exact - half).max() < 0.05
     np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-5)
+
+
+def test_a_graph_is_built_with_it(fashionklip_here: Run, catalogue: Path, exported: Path, tmp_path: Path) -> None:
+    prototypes = {}
+    for name, model in (("torch", exported.parent / "checkpoint"), ("onnx", exported)):
+        argv = ["graph", "build", "--catalog", str(catalogue / "valid.csv"), "--text", "caption", "--image", "image"]
+        argv += ["--model", str(model), "--out", str(tmp_path / name), "--set", "min_frequency=1 data_workers=0"]
+        outcome = fashionklip_here(argv)
+        assert outcome.code == 0, outcome.err
+        graph = ConceptGraph.load(tmp_path / name)
+        dress = graph.find("dress")
+        assert dress is not None
+        prototypes[name] = {one.image_id: one.similarity for one in graph.prototypes(dress.concept_id)}
+    assert prototypes["onnx"] == pytest.approx(prototypes["torch"], abs=1e-3)

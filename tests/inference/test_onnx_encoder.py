@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,12 @@ def test_a_table_is_embedded_as_by_torch(encoder: OnnxDualEncoder, tiny: DualEnc
     np.testing.assert_allclose(np.linalg.norm(ours.images, axis=1), 1, atol=1e-5)
 
 
+def test_a_batch_of_many_is_that_of_few(encoder: OnnxDualEncoder, tiny: DualEncoder) -> None:
+    pixels = torch.randn(70, 3, 32, 32)
+    with torch.no_grad():
+        np.testing.assert_allclose(encoder.encode_image(pixels), tiny.encode_image(pixels), atol=1e-4)
+
+
 def test_bytes_and_empty_batches(encoder: OnnxDualEncoder, tiny: DualEncoder) -> None:
     pixels = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     with torch.no_grad():
@@ -92,6 +99,12 @@ def test_two_exports_have_two_digests(encoder: OnnxDualEncoder, folder: Path) ->
     shutil.copy(folder / "tokenizer.json", folder / "image.onnx.data")
     assert encoder_digest(encoder) == encoder_digest(copy.deepcopy(encoder))
     assert encoder_digest(encoder) != encoder_digest(OnnxDualEncoder.from_pretrained(folder))
+
+
+def test_a_missing_runtime_is_named(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"onnxruntime, which is not installed: pip install 'easynlp-fashionklip"):
+        load_encoder(exported)
 
 
 def test_load_encoder_takes_both(exported: Path) -> None:

@@ -34,15 +34,20 @@ TEXT_INPUTS, TEXT_OUTPUT = ("input_ids", "attention_mask"), "text_embeds"
 AT_ONCE = 32
 
 
-def load_encoder(name_or_path: str | Path, *, image_size: int = 0, seed: int = 0) -> DualEncoder:
+def load_encoder(name_or_path: str | Path, *, image_size: int = 0, **options: Any) -> DualEncoder:
     """An encoder to embed with: the folder of an exported one, or whatever `models.zoo.load_pretrained` takes.
+
+    Args:
+        name_or_path: the folder, or as there.
+        image_size: side of the pictures in pixels; 0 takes the encoder's own.
+        options: of `load_pretrained`; an export, all of whose weights are given, needs none.
 
     Raises:
         InputError: as `load_pretrained` and `OnnxDualEncoder.from_pretrained`.
     """
     if str(name_or_path) not in ZOO and is_onnx_folder(name_or_path):
         return OnnxDualEncoder.from_pretrained(name_or_path, image_size=image_size)
-    return load_pretrained(name_or_path, image_size=image_size, seed=seed)
+    return load_pretrained(name_or_path, image_size=image_size, **options)
 
 
 class OnnxGraph:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.losses import ConceptVisualAlignmentLoss, balance_weight, total_loss
+from easynlp_fashionklip.losses.functional import inverse_temperature
 from easynlp_fashionklip.losses.itc import SIGMOID_INITIAL_SCALE, itc_loss
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
@@ -21,7 +22,6 @@ from easynlp_fashionklip.training.global_batch import GlobalBatch, gather_batch
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
 from easynlp_fashionklip.training.refresh import RefreshReport, refresh
 
-MAX_SCALE = 100.0
 Batch = dict[str, Any]
 
 
@@ -40,7 +40,6 @@ class FashionKLIPTask(nn.Module):
         super().__init__()
         self.model = model
         self.config = config
-        self.num_rows = num_rows
         self.itc = itc_loss(config.itc_loss, config.loss_chunk)
         self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes, config.loss_chunk)
         if config.itc_loss == "sigmoid":
@@ -154,7 +153,7 @@ class FashionKLIPTask(nn.Module):
             processes, so that the mean over processes, as of DistributedDataParallel, is the gradient of the whole.
         """
         whole: GlobalBatch = outputs["global_batch"]
-        scale = self.model.logit_scale.exp().clamp(max=MAX_SCALE)
+        scale = inverse_temperature(self.model.logit_scale)
         both = torch.cat([outputs["image_embeds"], outputs["text_embeds"]], dim=1)
         images, texts = distributed.gather_with_grad(both, whole.sizes).chunk(2, dim=1)
         itc_part = self.itc(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)

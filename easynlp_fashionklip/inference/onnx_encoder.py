@@ -239,7 +239,8 @@ class OnnxDualEncoder(DualEncoder):
             )
         preprocessing = ImagePreprocessing.from_dict(config.preprocessing, origin=str(source))
         tokenizer = load_tokenizer(backend.folder, _tokenizer_config(config, source))
-        return cls(backend, Processor(preprocessing, tokenizer, config.max_length)).eval()
+        padding: dict[str, Any] = {"pads_texts": True} if config.pads_texts else {}
+        return cls(backend, Processor(preprocessing, tokenizer, config.max_length, **padding)).eval()
 
 
 def _tokenizer_config(config: OnnxConfig, source: str | Path) -> Any:

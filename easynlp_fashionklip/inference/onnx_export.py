@@ -113,12 +113,14 @@ def _refuse_other_content(folder: Path) -> None:
 def _describe(model: DualEncoder, digests: dict[str, str], weights: str) -> OnnxConfig:
     backend, processor = model.backend, model.processor
     tokenizer_config = backend.tokenizer_config or model.config
+    padded_length = getattr(processor, "padded_length", 0)
     return OnnxConfig(
         embed_dim=model.embed_dim,
         image_size=processor.image_size,
-        max_length=processor.max_length,
+        max_length=padded_length or processor.max_length,
         logit_scale=float(model.logit_scale.detach()),
-        pad_token_id=getattr(backend, "pad_token_id", None),
+        pad_token_id=_masked_token(model),
+        pads_texts=padded_length > 0,
         source_model_type=str(model.config.model_type),
         tokenizer_model_type=str(tokenizer_config.model_type),
         weights=weights,
@@ -126,6 +128,14 @@ def _describe(model: DualEncoder, digests: dict[str, str], weights: str) -> Onnx
         preprocessing=processor.preprocessing.to_dict(),
         sha256=digests,
     )
+
+
+@torch.no_grad()
+def _masked_token(model: DualEncoder) -> int | None:
+    """Which token the encoder masks on its own where it is given no mask, found by trying."""
+    ids = model.processor.tokenize(_OTHERS)["input_ids"]
+    unasked, unmasked = model.encode_text(ids), model.encode_text(ids, torch.ones_like(ids))
+    return None if torch.allclose(unasked, unmasked, atol=1e-5) else int(model.processor.tokenizer.pad_token_id)
 
 
 def _inputs(encoder: _Encoder, name: str, texts: tuple[str, ...]) -> tuple[Tensor, ...]:

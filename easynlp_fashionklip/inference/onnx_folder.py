@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ _KINDS: dict[str, type | UnionType] = {
     "max_length": int,
     "logit_scale": int | float,
     "pad_token_id": int | None,
+    "pads_texts": bool,
     "source_model_type": str,
     "tokenizer_model_type": str,
     "weights": str,
@@ -36,6 +36,7 @@ _KINDS: dict[str, type | UnionType] = {
     "sha256": dict,
     "format_version": int,
 }
+_LARGEST_SCALE = 1000.0  # e to the power of it is beyond any float
 _POSITIVE = ("embed_dim", "image_size", "max_length")
 
 
@@ -49,6 +50,7 @@ class OnnxConfig:
         max_length: most tokens of a text.
         logit_scale: log of the inverse temperature.
         pad_token_id: token that is masked where no mask is given; None masks nothing.
+        pads_texts: whether every text is padded to `max_length` and the padding read, as SigLIP was trained.
         source_model_type: family of the encoder that was exported.
         tokenizer_model_type: family by which transformers knows the tokenizer.
         weights: "float32", or "int8" where the matrix products are quantised.
@@ -63,6 +65,7 @@ class OnnxConfig:
     max_length: int
     logit_scale: float
     pad_token_id: int | None
+    pads_texts: bool
     source_model_type: str
     tokenizer_model_type: str
     weights: str
@@ -97,13 +100,15 @@ class OnnxConfig:
         for name, kind in _KINDS.items():
             value = values[name]
             low = name in _POSITIVE and not (isinstance(value, int) and value > 0)
-            if name not in content or isinstance(value, bool) or not isinstance(value, kind) or low:
+            if name not in content or isinstance(value, bool) != (kind is bool) or not isinstance(value, kind) or low:
                 raise _bad(origin, name, content.get(name, "missing"))
-        if not math.isfinite(values["logit_scale"]):  # type: ignore[arg-type]
-            raise _bad(origin, "logit_scale", values["logit_scale"])
-        for name in GRAPHS:
-            if not isinstance(values["sha256"].get(name), str):  # type: ignore[union-attr]
-                raise _bad(origin, f"sha256 of {name}", values["sha256"].get(name))  # type: ignore[union-attr]
+        scale: Any = values["logit_scale"]
+        if not abs(scale) <= _LARGEST_SCALE:
+            raise _bad(origin, "logit_scale", scale)
+        digests: Any = values["sha256"]
+        for name in (*GRAPHS, *digests):
+            if not isinstance(digests.get(name), str):
+                raise _bad(origin, f"sha256 of {name}", digests.get(name))
         return cls(**values)  # type: ignore[arg-type]
 
 

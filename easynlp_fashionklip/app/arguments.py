@@ -15,6 +15,7 @@ from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
 from easynlp_fashionklip.data.formats import NAMES, there_is
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.inference.onnx_folder import is_onnx_folder
 from easynlp_fashionklip.training import deepspeed_config
 from easynlp_fashionklip.training.wandb_log import require_wandb
 
@@ -80,6 +81,8 @@ def check(flags: Namespace) -> AppConfig:
             "--user_defined_parameters lacks pretrain_model_name_or_path; "
             "give the encoder to start from, for example pretrain_model_name_or_path=starter."
         )
+    if flags.mode == "train":
+        _refuse_exports(config.pretrain_model_name_or_path, flags.checkpoint_dir)
     if flags.mode == "predict" and not flags.outputs:
         raise InputError("--outputs is missing; --mode=predict needs the .tsv or .npz file to write.")
     _check_tables(flags)
@@ -91,6 +94,16 @@ def check(flags: Namespace) -> AppConfig:
     if flags.mode == "train" and config.deepspeed_config:
         deepspeed_config.check(config.deepspeed_config)
     return config
+
+
+def _refuse_exports(source: str, folder: str) -> None:
+    if is_onnx_folder(source):
+        raise InputError(
+            f"pretrain_model_name_or_path={source} is an ONNX export, which cannot be trained; give the checkpoint it "
+            "was exported from, or use it with --mode=predict or evaluate."
+        )
+    if is_onnx_folder(folder):
+        raise InputError(f"--checkpoint_dir={folder} holds an ONNX export; train into another folder.")
 
 
 def _check_tables(flags: Namespace) -> None:

@@ -33,10 +33,10 @@ from easynlp_fashionklip.graph.pipeline import load_spacy, pipeline_name
 from easynlp_fashionklip.graph.store import ConceptGraph
 from easynlp_fashionklip.graph.tables import Pictures
 from easynlp_fashionklip.inference.encode import encode_texts
+from easynlp_fashionklip.inference.onnx_encoder import load_encoder
 from easynlp_fashionklip.inference.ray_encode import encode_images_on_ray
 from easynlp_fashionklip.models.digest import encoder_digest
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
-from easynlp_fashionklip.models.zoo import load_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _bar(table: PairTable) -> tqdm:
 
 
 def _encoder(model: str, image_size: int, config: AppConfig) -> DualEncoder:
-    encoder = load_pretrained(
+    encoder = load_encoder(
         model, image_size=image_size, activation=config.clip_activation, trust_pickle=config.trust_pickle
     )
     encoder.to(distributed.local_device())

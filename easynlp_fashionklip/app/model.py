@@ -8,8 +8,8 @@ from torch import Tensor
 
 from easynlp_fashionklip.app.compat import Application
 from easynlp_fashionklip.config import AppConfig
+from easynlp_fashionklip.inference.onnx_encoder import load_encoder
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
-from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.task import Batch, FashionKLIPTask
 
 
@@ -30,16 +30,16 @@ class FashionKLIP(Application):
         seed: int = 0,
         **_: Any,
     ) -> FashionKLIP:
-        """Load a zoo name, checkpoint folder or hub name.
+        """Load a zoo name, checkpoint folder, hub name or, to embed with, an ONNX export.
 
         Args:
-            pretrained_model_name_or_path: see `models.zoo.load_pretrained`.
+            pretrained_model_name_or_path: see `inference.onnx_encoder.load_encoder`.
             config: the app's settings.
             num_rows: size of the training table, 0 for none.
             seed: of weights that the checkpoint does not hold, such as the heads of `starter`.
         """
         config = config or AppConfig()
-        encoder = load_pretrained(
+        encoder = load_encoder(
             pretrained_model_name_or_path,
             image_size=config.image_size,
             seed=seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -30,7 +31,7 @@ from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
 from easynlp_fashionklip.evaluation.report import FILE_NAME, result_table, write_result
 from easynlp_fashionklip.models.cpu import configure_cpu
-from easynlp_fashionklip.training.precision import lower_precision
+from easynlp_fashionklip.training.precision import lower_precision, resolve_precision
 
 EXIT_LOST_PEER = 1
 _SIGNS_OF_A_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "ncclRemoteError")
@@ -126,6 +127,17 @@ def _load(args: Namespace, config: AppConfig, source: str, num_rows: int = 0) ->
     return app
 
 
+def _arithmetic(config: AppConfig) -> contextlib.AbstractContextManager[None]:
+    """A half type where `precision` names one; `auto` embeds in float32, so that what two machines write agrees.
+
+    Raises:
+        InputError: the device cannot compute in that type.
+    """
+    device = distributed.local_device()
+    dtype = torch.float32 if config.precision == "auto" else resolve_precision(device, config.precision, False)
+    return lower_precision(device, dtype)
+
+
 def train(args: Namespace, config: AppConfig) -> None:
     """Tables -> graph -> training with evaluation after each epoch -> best checkpoint in `--checkpoint_dir`."""
     folder = Path(args.checkpoint_dir)
@@ -161,7 +173,8 @@ def evaluate(args: Namespace, config: AppConfig) -> None:
     table = _open(args, config, args.tables)
     app = _load(args, config, source)
     evaluator = FashionKLIPEvaluator(FashionKLIPDataset(table, app.encoder.processor), workers=args.data_threads)
-    evaluator.evaluate(app)
+    with _arithmetic(config):
+        evaluator.evaluate(app)
     if distributed.rank() or evaluator.result is None:
         return
     target = Path(args.outputs or args.checkpoint_dir or ".")
@@ -183,14 +196,15 @@ def predict(args: Namespace, config: AppConfig) -> None:
     predictor = FashionKLIPPredictor(
         app.encoder, args.first_sequence, args.second_sequence, SEPARATORS[config.feature_separator]
     )
-    rows = predict_table(
-        predictor,
-        table,
-        Path(args.outputs),
-        append_cols=[name for name in (args.append_cols or "").split(",") if name],
-        output_schema=schema,
-        workers=args.data_threads,
-    )
+    with _arithmetic(config):
+        rows = predict_table(
+            predictor,
+            table,
+            Path(args.outputs),
+            append_cols=[name for name in (args.append_cols or "").split(",") if name],
+            output_schema=schema,
+            workers=args.data_threads,
+        )
     sys.stdout.write(f"{rows:,} rows written to {args.outputs}\n")
 
 

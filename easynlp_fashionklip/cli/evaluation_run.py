@@ -33,7 +33,7 @@ from easynlp_fashionklip.evaluation.worst import WorstQuery, worst_pairs, worst_
 from easynlp_fashionklip.evaluation.zero_shot import PROMPT, ZERO_SHOT, classify, labels_of, prompts_of
 from easynlp_fashionklip.graph.store import ConceptGraph
 from easynlp_fashionklip.inference.encode import encode_images, encode_texts
-from easynlp_fashionklip.models.zoo import load_pretrained
+from easynlp_fashionklip.inference.onnx_encoder import load_encoder
 
 PROTOCOLS = (FULL, SAMPLE, FASHIONSAP, SEARCH, MARQO, ZERO_SHOT)
 CATEGORY_COLUMNS = ("category", "input_subcategory")
@@ -64,7 +64,7 @@ class Evaluation:
         if self.protocol in _SAMPLED:
             check_size(self._known_pairs, self.protocol == FASHIONSAP)
         self._concepts = None if arguments.graph is None else self._mentioned(ConceptGraph.load(arguments.graph))
-        self._model = load_pretrained(arguments.checkpoint, image_size=arguments.image_size).to(local_device())
+        self._model = load_encoder(arguments.checkpoint, image_size=arguments.image_size).to(local_device())
 
     def _category_column(self, table: PairTable) -> str | None:
         asked, columns = self._arguments.category, table.catalogue.columns

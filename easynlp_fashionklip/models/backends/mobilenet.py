@@ -24,6 +24,7 @@ def folded_convolution(layer: Any, features: Tensor) -> Tensor:
     weight, bias = convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
     options = (list(convolution.stride), list(convolution.padding), convolution.groups)
     known = layer.activation is None or isinstance(layer.activation, nn.ReLU6)
+    known = known and not torch.onnx.is_in_onnx_export()  # ONNX knows no fused operation
     if known and features.device.type == "cpu" and set(convolution.dilation) == {1}:
         return convolution_relu6(features, weight, bias, *options, layer.activation is not None)
     features = F.conv2d(features, weight, bias, *options[:2], convolution.dilation, convolution.groups)

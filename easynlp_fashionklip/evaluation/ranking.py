@@ -9,7 +9,7 @@ thousandth of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from easynlp_fashionklip.evaluation.precision import full_precision
+from easynlp_fashionklip.evaluation.threads import own_threads
 from easynlp_fashionklip.graph.csr import offsets_of, take_rows
 from easynlp_fashionklip.metrics import NEVER
 
@@ -107,25 +108,14 @@ def ranks_by_key(
     rows = max(1, tile_numbers // max(1, len(right)))
     with torch.inference_mode():
         best_left, best_right = _best_scores(left, right, shared, rows)
-        tiles = _Tiles(left, right, rows)
-        ahead_left, ahead_right = (torch.zeros_like(best, dtype=torch.int64) for best in (best_left, best_right))
-        for start in range(0, len(left), rows):
-            stop = min(start + rows, len(left))
-            own, other = (torch.from_numpy(part).to(left.device) for part in shared.pairs(start, stop))
-            tile = tiles.similarity(start, stop, (own - start, other))
-            ahead_left[start:stop] = tiles.count_ahead(tile, best_left[start:stop, None], 1)
-            ahead_right += tiles.count_ahead(tile, best_right[None], 0)
+    tiles = _Tiles(left, right, shared, best_left, best_right)
+    with own_threads(left.device) as pool, full_precision(left.device):
+        workers = pool.workers
+        rows = max(1, rows // workers)
+        parts = [range(n * rows, len(left), workers * rows) for n in range(workers)]
+        counts = list(pool.map(lambda starts: tiles.count(starts, rows), parts))
+    ahead_left, ahead_right = (torch.stack(side).sum(0) for side in zip(*counts, strict=True))
     return _ranks(ahead_left, best_left), _ranks(ahead_right, best_right)
-
-
-@dataclass
-class _Tile:
-    """Similarities of queries `start` to `stop` - 1 with the whole gallery, those of relevant pairs at -inf."""
-
-    start: int
-    stop: int
-    relevant: tuple[Tensor, Tensor]
-    rough: Tensor
 
 
 class _Tiles:
@@ -135,24 +125,35 @@ class _Tiles:
     computed again; a tile that has many of them, such as of a collapsed encoder, as a whole.
     """
 
-    def __init__(self, left: Tensor, right: Tensor, rows: int) -> None:
-        self._left, self._right = left, right
+    def __init__(self, left: Tensor, right: Tensor, shared: SharedKeys, best_left: Tensor, best_right: Tensor) -> None:
+        self._left, self._right, self._shared = left, right, shared
+        self._best_left, self._best_right = best_left, best_right
         self._left32, self._right32 = left.float(), right.float().T
-        self._buffer = torch.empty((rows, len(right)), dtype=torch.float32, device=left.device)
         longest = [float(side.norm(dim=1).max()) if len(side) else 0.0 for side in (left, right)]
         rounding = left.shape[1] + 16  # 16 more for the rounding of inputs and thresholds to float32
         self._margin = rounding * 2.0**-24 * longest[0] * longest[1] + TIE
         self._pairs_at_once = max(1, _PRODUCTS // left.shape[1])
 
-    def similarity(self, start: int, stop: int, relevant: tuple[Tensor, Tensor]) -> _Tile:
-        """The tile of some queries; it is overwritten by the next."""
-        out = self._buffer[: stop - start]
-        with full_precision(out.device):
-            torch.mm(self._left32[start:stop], self._right32, out=out)
-        out[relevant] = -torch.inf  # relevant items are never ahead of each other
-        return _Tile(start, stop, relevant, out)
+    def count(self, starts: Iterable[int], rows: int) -> tuple[Tensor, Tensor]:
+        """Irrelevant items ahead in the tiles of `rows` queries from each start on: int64 (Q,) and (N,)."""
+        with torch.inference_mode():  # of this thread
+            ahead_left, ahead_right = (
+                torch.zeros_like(best, dtype=torch.int64) for best in (self._best_left, self._best_right)
+            )
+            buffer = torch.empty((rows, len(self._right)), dtype=torch.float32, device=self._left.device)
+            for start in starts:
+                tile = self._tile(start, min(start + rows, len(self._left)), buffer)
+                ahead_left[tile.start : tile.stop] = self._ahead(tile, self._best_left[tile.start : tile.stop, None], 1)
+                ahead_right += self._ahead(tile, self._best_right[None], 0)
+        return ahead_left, ahead_right
 
-    def count_ahead(self, tile: _Tile, best: Tensor, dim: int) -> Tensor:
+    def _tile(self, start: int, stop: int, buffer: Tensor) -> _Tile:
+        out = torch.mm(self._left32[start:stop], self._right32, out=buffer[: stop - start])
+        own, other = (torch.from_numpy(part).to(out.device) for part in self._shared.pairs(start, stop))
+        out[own - start, other] = -torch.inf  # relevant items are never ahead of each other
+        return _Tile(start, stop, (own - start, other), out)
+
+    def _ahead(self, tile: _Tile, best: Tensor, dim: int) -> Tensor:
         """How many irrelevant scores are not below `best` (float64, q x 1 or 1 x N), summed over `dim`."""
         ahead = tile.rough > (best + self._margin).float()
         unsure = (tile.rough >= (best - self._margin).float()).bitwise_xor_(ahead)
@@ -171,6 +172,16 @@ class _Tiles:
         scores = self._left[tile.start : tile.stop] @ self._right.T
         scores[tile.relevant] = -torch.inf
         return (scores >= best - TIE).sum(dim)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Similarities of queries `start` to `stop` - 1 with the whole gallery, those of relevant pairs at -inf."""
+
+    start: int
+    stop: int
+    relevant: tuple[Tensor, Tensor]
+    rough: Tensor
 
 
 def _best_scores(left: Tensor, right: Tensor, shared: SharedKeys, rows: int) -> tuple[Tensor, Tensor]:

@@ -182,6 +182,23 @@ def test_a_collapsed_encoder_is_ranked_in_no_time() -> None:
     assert (ranks_by_key(same, same, keys, keys, device=CPU)[0] == 1500).all()
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_share_the_tiles(threads: int) -> None:
+    random = np.random.default_rng(0)
+    left, right = random.integers(-2, 3, (50, 3)), random.integers(-2, 3, (40, 3))
+    left_keys, right_keys = random.integers(0, 9, 50), random.integers(0, 9, 40)
+    relevant = left_keys[:, None] == right_keys
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        forth, back = ranks_by_key(left, right, left_keys, right_keys, device=CPU, tile_numbers=300)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert forth.tolist() == _by_hand((left @ right.T).astype(float), relevant)
+    assert back.tolist() == _by_hand((right @ left.T).astype(float), relevant.T)
+
+
 PRECISIONS = """
 import numpy as np, torch
 from easynlp_fashionklip.evaluation.ranking import ranks_by_key

@@ -23,7 +23,7 @@ from easynlp_fashionklip.data.table import Catalogue, Value
 from easynlp_fashionklip.errors import InputError
 
 PRODUCT_ID = "input_productID"
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 16  # in order a few hundred rows at a time, and in random order not much too much
 _CHUNK_BYTES = 1 << 28
 # h5py hands on what the C library says as one of these.
 _DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError, AttributeError)

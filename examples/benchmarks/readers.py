@@ -161,7 +161,7 @@ def write_hdf5(folder: Path, rows: int) -> Path:
         columns = {name: file.create_dataset(name, (rows, 1), f"S{width}") for name, width in names.items()}
         for start in range(0, rows, BATCH):
             part = [cells(row) for row in range(start, min(start + BATCH, rows))]
-            images[start : start + len(part)] = 200
+            images[start : start + len(part)] = np.full((len(part), 8, 8, 3), 200, np.uint8)
             for name, key in zip(columns, ("product_id", "caption", "colour"), strict=True):
                 columns[name][start : start + len(part)] = np.array([[one[key].encode()] for one in part])
     return folder / "t.h5"
@@ -296,7 +296,7 @@ def compare(names: list[str], sizes: list[int], folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default="10000,1000000")
-    parser.add_argument("--formats", default=",".join(WRITERS).replace(", ", ";"), help="names, ';' for ', '")
+    parser.add_argument("--formats", nargs="+", choices=[*WRITERS], default=[*WRITERS], metavar="NAME")
     parser.add_argument("--folder", type=Path, default=Path("out/readers"))
     parser.add_argument("--write", help=argparse.SUPPRESS)
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
@@ -308,7 +308,7 @@ def main() -> None:
     elif arguments.read:
         print(json.dumps(read(arguments.read, sizes[0], arguments.texts)))
     else:
-        compare([name.replace(";", ", ") for name in arguments.formats.split(",")], sizes, arguments.folder)
+        compare(arguments.formats, sizes, arguments.folder)
 
 
 if __name__ == "__main__":

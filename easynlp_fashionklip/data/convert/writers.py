@@ -157,7 +157,13 @@ class TsvWriter(Writer):
 
     def schema(self) -> str:
         """What `--input_schema` has to be."""
-        return ",".join(f"{column.replace(',', '_').replace(':', '_')}:str:1" for column in self.columns)
+        names: list[str] = []
+        for column in self.columns:
+            name = column.replace(",", "_").replace(":", "_")
+            while name in names:
+                name += "_"
+            names.append(name)
+        return ",".join(f"{name}:str:1" for name in names)
 
     def _on_one_line(self, cell: str) -> str:
         if not any(mark in cell for mark in "\t\r\n"):

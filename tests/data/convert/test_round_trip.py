@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from easynlp_fashionklip.data.catalogue import open_catalogue
@@ -88,6 +91,31 @@ def test_a_second_conversion_changes_nothing(source: PairTable, tmp_path: Path, 
             other = second / path.relative_to(first) if path != first else second
             content = path.read_bytes().replace(b"image_", b"")
             assert content == other.read_bytes().replace(b"image_", b""), path
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(rows=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5), kind=st.sampled_from(FORMATS))
+def test_any_text_comes_back(rows: list[tuple[str, str]], kind: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lines = [json.dumps({"id": f"p{n}", "text": text, "a,b:c": other}) for n, (text, other) in enumerate(rows)]
+        (folder / "s.jsonl").write_text("\n".join(lines))
+        target = folder / f"copy{SUFFIX.get(kind, '')}"
+        done = convert(PairTable(open_catalogue(folder / "s.jsonl"), "text"), target, kind, progress=False)
+        path = next(iter([*target.glob("catalogue.*"), target])) if target.is_dir() else target
+        table = PairTable(open_catalogue(path, input_schema=done.input_schema or None), "caption")
+        found = [(table.text(i), table.cells(i)["a_b_c" if kind == "tsv" else "a,b:c"]) for i in range(len(table))]
+        if kind == "tsv":
+            rows = [(on_one_line(text), on_one_line(other)) for text, other in rows]
+        assert found == rows
+        assert [table.product_id(i) for i in range(len(table))] == [f"p{n}" for n in range(len(rows))]
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(text.split()) if any(mark in text for mark in "\t\r\n") else text
 
 
 def test_captions_share_their_picture(tmp_path: Path) -> None:

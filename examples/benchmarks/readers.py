@@ -10,9 +10,9 @@ listed beside it. The ratio is the larger size's over the smaller one's. Rates a
 thread, with the files in the system's cache, so that other programs on the machine do not count.
 
 Rows have an id, a made-up text of some 60 characters, a label and a picture: a path in CSV, TSV, JSONL and "Parquet,
-paths"; the bytes of an 8 x 8 JPEG (some 640) in "TSV, base64", "Parquet, bytes", the saved data set and the shards; 8 x 8
-pixels in HDF5. The release's rows are read for their texts alone: an .npz of a million pictures would measure Python's
-zip directory.
+paths"; the bytes of an 8 x 8 JPEG (some 640) in "TSV, base64", "Parquet, bytes", the saved data set and the shards;
+8 x 8 pixels in HDF5. The release's rows are read for their texts alone: an .npz of a million pictures would measure
+Python's zip directory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rows a second of each catalogue reader with one worker, and the memory that reading takes at two sizes.
 
-    python examples/benchmarks/readers.py --rows 10000,1000000 --folder /tmp/readers
+    python examples/benchmarks/readers.py --rows 10000,1000000
 
 For each format and size a catalogue is generated (in a process of its own, so that writing does not count), opened
 and read by a fresh process: the ids and texts of all rows in order, then the pairs of 20,000 rows in random order
@@ -9,9 +9,10 @@ what it has allocated, without the pages of mapped files, which the system takes
 listed beside it. The ratio is the larger size's over the smaller one's. Rates are by the processor time of the reading
 thread, with the files in the system's cache, so that other programs on the machine do not count.
 
-Rows have an id, a made-up text of some 60 characters, a label and a picture: a path in CSV, TSV, JSONL and "parquet";
-the bytes of an 8 x 8 JPEG (some 640 bytes) in "parquet, bytes", the saved data set and the shards, 8 x 8 pixels in
-HDF5. The release has texts alone at a million rows: an .npz of a million pictures would measure Python's zip directory.
+Rows have an id, a made-up text of some 60 characters, a label and a picture: a path in CSV, TSV, JSONL and "Parquet,
+paths"; the bytes of an 8 x 8 JPEG (some 640) in "TSV, base64", "Parquet, bytes", the saved data set and the shards;
+8 x 8 pixels in HDF5. The release's rows are read for their texts alone: an .npz of a million pictures would measure
+Python's zip directory.
 """
 
 from __future__ import annotations

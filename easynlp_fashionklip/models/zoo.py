@@ -27,6 +27,7 @@ from easynlp_fashionklip.models.processor import (
     Processor,
     load_tokenizer,
 )
+from easynlp_fashionklip.models.tower_pair import Towers, pair_of_towers, parse_towers
 
 EASYNLP_ZOO = Path("~/.easynlp/modelzoo")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -117,7 +118,7 @@ def load_pretrained(name_or_path: str | Path, *, image_size: int = 0, seed: int 
     """Load an encoder, in eval mode on the CPU.
 
     Looked up in this order: a name of `ZOO`, a folder, a folder of that name in `~/.easynlp/modelzoo`, a name
-    `organisation/model` on the Hugging Face hub.
+    `organisation/model` on the Hugging Face hub. `vision=... text=...` puts two such models together.
 
     Args:
         name_or_path: zoo name, checkpoint folder or hub name.
@@ -130,6 +131,8 @@ def load_pretrained(name_or_path: str | Path, *, image_size: int = 0, seed: int 
     name = str(name_or_path)
     if image_size < 0:
         raise InputError(f"image_size={image_size} is negative; give pixels, or 0 for the checkpoint's own size.")
+    if towers := parse_towers(name):
+        return pair_of_towers(Towers(*map(_locate, towers)), image_size=image_size, seed=seed)
     if name in _BUILDERS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -32,8 +32,9 @@ class FashionKLIPTask(nn.Module):
     DistributedDataParallel must see); `compute_loss` gathers and compares. Both follow EasyNLP's contract. A batch in
     several micro-batches takes `training.contrastive_step`.
 
-    With the sigmoid loss training begins at SigLIP's temperature and bias, whatever the model was trained with before;
-    the bias is `itc.bias`, in `itc.state_dict()`, and no part of a checkpoint's folder.
+    With the sigmoid loss a model that was trained with it goes on at its own temperature and bias (`itc.bias` is the
+    model's `logit_bias`), without a bound on the temperature. Another begins at SigLIP's, and its bias, in
+    `itc.state_dict()`, is no part of a checkpoint's folder.
     """
 
     def __init__(self, model: DualEncoder, config: AppConfig, num_rows: int) -> None:
@@ -41,10 +42,9 @@ class FashionKLIPTask(nn.Module):
         self.model = model
         self.config = config
         self.num_rows = num_rows
-        self.itc = itc_loss(config.itc_loss, config.loss_chunk)
+        self.itc = itc_loss(config.itc_loss, config.loss_chunk, model.logit_bias)
         self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes, config.loss_chunk)
-        if config.itc_loss == "sigmoid":
-            nn.init.constant_(model.logit_scale, math.log(SIGMOID_INITIAL_SCALE))
+        self._max_scale = _begin_similarity(model, config)
         if config.gradient_checkpointing:
             model.set_gradient_checkpointing()
         self.knowledge: ConceptKnowledge | None = None
@@ -154,7 +154,7 @@ class FashionKLIPTask(nn.Module):
             processes, so that the mean over processes, as of DistributedDataParallel, is the gradient of the whole.
         """
         whole: GlobalBatch = outputs["global_batch"]
-        scale = self.model.logit_scale.exp().clamp(max=MAX_SCALE)
+        scale = self.model.logit_scale.exp().clamp(max=self._max_scale)
         both = torch.cat([outputs["image_embeds"], outputs["text_embeds"]], dim=1)
         images, texts = distributed.gather_with_grad(both, whole.sizes).chunk(2, dim=1)
         itc_part = self.itc(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
@@ -180,3 +180,18 @@ class FashionKLIPTask(nn.Module):
         if self.config.cva_weight < 0:
             return balance_weight(itc, cva, self.config.cva_weight_max)
         return torch.where(cva > 0, self.config.cva_weight, 0.0)
+
+
+def _begin_similarity(model: DualEncoder, config: AppConfig) -> float:
+    """Set what the loss needs of a model's temperature and bias; returns the temperature's bound, as its inverse."""
+    sigmoid, bias = config.itc_loss == "sigmoid", model.logit_bias
+    if bias is not None:
+        bias.requires_grad_(sigmoid)  # a softmax takes no notice of it
+    if sigmoid and bias is not None:
+        return math.inf
+    with torch.no_grad():
+        if sigmoid:
+            model.logit_scale.fill_(math.log(SIGMOID_INITIAL_SCALE))
+        elif bias is not None:  # SigLIP's may lie beyond the bound, from where no gradient would bring it back
+            model.logit_scale.clamp_(max=math.log(0.9999 * MAX_SCALE))
+    return MAX_SCALE

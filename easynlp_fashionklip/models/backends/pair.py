@@ -143,6 +143,11 @@ class PairBackend(Backend):
         super().set_gradient_checkpointing()
         self._checkpointing = True
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens the text tower has embeddings for."""
+        return int(self.text_model.config.vocab_size)
+
     @classmethod
     def from_pretrained(cls, source: str | Path) -> PairBackend:
         """Load a folder or hub name that `save_pretrained` wrote; see `Backend.from_pretrained`."""

@@ -28,6 +28,7 @@ FAMILIES = ("CLIP", "ChineseCLIP", "Siglip", "Siglip2")
 
 _TRAIN_SCALE = (0.6, 1.0)  # share of the picture's area that a training crop keeps: products fill their pictures
 _TRAIN_RATIO = (3 / 4, 4 / 3)
+MAX_SIDE = 8192  # pixels of a square; what is larger was meant otherwise
 _WHITE = (255, 255, 255)
 _CONVNEXT_LARGE = 384  # pixels, from which on ConvNext squashes the whole picture
 
@@ -62,11 +63,11 @@ class ImagePreprocessing:
         """Read preprocessor_config.json, of ours or of transformers (`size` as a number or a dictionary).
 
         Raises:
-            InputError: naming `origin`, if no size can be read from it.
+            InputError: naming `origin`, if no size can be read from it, or a value is of the wrong kind or size.
         """
         try:
-            return _from_transformers(content)
-        except (KeyError, TypeError, ValueError) as error:
+            return _checked(_from_transformers(content))
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise InputError(f"{origin} does not say how to resize pictures ({first_line(error)}).") from error
 
     def to_dict(self, family: str = "CLIP") -> dict[str, Any]:
@@ -149,6 +150,19 @@ def _from_transformers(content: Mapping[str, Any]) -> ImagePreprocessing:
         shortest_edge=_edge(size) if mode == "crop" else 0,
         resample=int(content.get("resample", Image.Resampling.BICUBIC)),
     )
+
+
+def _checked(found: ImagePreprocessing) -> ImagePreprocessing:
+    """What was read, unless no picture could be prepared so: raises a ValueError that says why."""
+    for name, side, least in (("size", found.image_size, 1), ("shortest_edge", found.shortest_edge, 0)):
+        if not least <= side <= MAX_SIDE:
+            raise ValueError(f"{name} {side} is not from {least} to {MAX_SIDE} px")
+    if len(found.mean) != 3 or len(found.std) != 3:
+        raise ValueError("image_mean and image_std are not of three channels")
+    if not all(map(math.isfinite, (*found.mean, *found.std))) or min(found.std) <= 0:
+        raise ValueError("image_mean, image_std or rescale_factor is no number, or not above 0 where it divides")
+    Image.Resampling(found.resample)
+    return found
 
 
 def read_preprocessing(source: str | Path, family: str = "") -> ImagePreprocessing | None:

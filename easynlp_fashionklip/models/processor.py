@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.checkpoint import UNREADABLE, find_file, first_line
+from easynlp_fashionklip.models.checkpoint import find_file, first_line
 from easynlp_fashionklip.models.preprocessing import (
     CLIP_MEAN,
     CLIP_STD,
@@ -188,11 +188,26 @@ class Processor:
         if family == "Siglip" and type(tokenizer).__name__.startswith("GemmaTokenizer"):
             tokenizer = _lower_cased(tokenizer, source)
         preprocessing = read_preprocessing(source, family) or default or ImagePreprocessing(image_size)
-        return cls(preprocessing, tokenizer, min(max_length, tokenizer.model_max_length), pads_texts)
+        return cls(preprocessing, tokenizer, text_limit(tokenizer, max_length, source), pads_texts)
+
+
+def text_limit(tokenizer: Any, max_length: int, source: str | Path) -> int:
+    """Most tokens of a text: what the text tower takes, or the tokenizer's own limit where that is lower.
+
+    Raises:
+        InputError: the tokenizer's is no number, or leaves no room for a word between the special tokens.
+    """
+    own, special = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add()
+    if isinstance(own, bool) or not isinstance(own, int | float) or not own > special:
+        raise InputError(
+            f"{source}: tokenizer_config.json has model_max_length {own!r}, which is not a number above {special}, the "
+            "number of special tokens; restore it."
+        )
+    return int(min(max_length, own))
 
 
 def load_tokenizer(source: str | Path, config: Any = None) -> Any:
-    """The fast tokenizer of a folder or hub name; `config` names its family where config.json does not.
+    """The tokenizer of a folder or hub name; `config` names its family where config.json does not.
 
     Raises:
         InputError: if it has none that can be read.
@@ -201,8 +216,10 @@ def load_tokenizer(source: str | Path, config: Any = None) -> Any:
     if not any(find_file(source, name) for name in _VOCABULARIES):
         raise InputError(f"{source} has no tokenizer; add its tokenizer.json and tokenizer_config.json.")
     try:
-        return AutoTokenizer.from_pretrained(str(source), config=config, trust_remote_code=False)
-    except (*UNREADABLE, ImportError, TypeError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(str(source), config=config, trust_remote_code=False)
+        tokenizer(["a text"])  # some damage shows only here
+        return tokenizer
+    except Exception as error:  # a damaged file makes transformers and the libraries below it raise anything
         raise InputError(
             f"{source} has no tokenizer that can be read ({first_line(error)}); add its tokenizer.json and "
             "tokenizer_config.json."

@@ -20,7 +20,7 @@ from easynlp_fashionklip.models.backends.vision_text import Pooling, VisionTextB
 from easynlp_fashionklip.models.checkpoint import CONFIG, UNREADABLE, find_file, first_line, read_config
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.preprocessing import read_preprocessing
-from easynlp_fashionklip.models.processor import Processor, load_tokenizer
+from easynlp_fashionklip.models.processor import Processor, load_tokenizer, text_limit
 
 EXAMPLE = "'vision=google/vit-base-patch16-224 text=google-bert/bert-base-uncased'"
 _TOWER = re.compile(r"(?:^|[\s,]+)(vision|text)=")
@@ -72,7 +72,7 @@ def pair_of_towers(towers: Towers, *, image_size: int = 0, seed: int = 0) -> Dua
     tokenizer = load_tokenizer(towers.text)
     backend.check_tokenizer(tokenizer, towers.text)
     preprocessing = read_preprocessing(towers.vision) or backend.default_preprocessing()
-    processor = Processor(preprocessing, tokenizer, min(backend.max_text_length, tokenizer.model_max_length))
+    processor = Processor(preprocessing, tokenizer, text_limit(tokenizer, backend.max_text_length, towers.text))
     return DualEncoder(backend, processor.with_image_size(image_size) if image_size else processor).eval()
 
 

@@ -42,7 +42,7 @@ def read_model(kind: Any, source: str | Path, **options: Any) -> tuple[Any, dict
         loaded: Any = kind.from_pretrained(str(source), output_loading_info=True, **options)
     except Exception as error:  # a config whose values are of the wrong kind makes transformers raise anything
         raise InputError(
-            f"{source} cannot be loaded as {kind.__name__} ({first_line(error)}); its weights are missing, damaged or "
+            f"{source} cannot be loaded as {kind.__name__} ({_reason(error)}); its weights are missing, damaged or "
             "do not fit its config.json."
         ) from error
     finally:
@@ -50,6 +50,12 @@ def read_model(kind: Any, source: str | Path, **options: Any) -> tuple[Any, dict
             hf_logging.enable_progress_bar()
     model, report = loaded
     return model, report
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error's text, and the second where the first only announces it."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return f"{lines[0]} {lines[1].rstrip('. ')}" if len(lines) > 1 and lines[0].endswith(":") else first_line(error)
 
 
 def refuse_missing(missing: Sequence[str], kind: str, source: str | Path) -> None:

@@ -179,8 +179,11 @@ class DualEncoder(nn.Module):
             default=backend.default_preprocessing(),
             pads_texts=backend.pads_texts,
         )
+        if image_size:
+            processor = processor.with_image_size(image_size)
         backend.check_tokenizer(processor.tokenizer, str(source))
-        return cls(backend, processor.with_image_size(image_size) if image_size else processor).eval()
+        backend.check_image_size(processor.image_size, str(source))
+        return cls(backend, processor).eval()
 
 
 def _family(source: str | Path) -> type[Backend]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ _VOCABULARIES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+_TRIAL = "A red t-shirt, 3/4-length sleeves; 红色连衣裙 café"  # letters, marks, digits and what few vocabularies hold
 
 
 class Processor:
@@ -75,6 +76,16 @@ class Processor:
         if tokenizer.pad_token_id is None:
             raise InputError("the checkpoint's tokenizer has no padding token; set pad_token in tokenizer_config.json.")
         tokenizer.model_max_length = max_length
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, perhaps on another machine, where the files are not that some tokenizers name."""
+        packed = None if getattr(self.tokenizer, "is_fast", True) else _packed(self.tokenizer)
+        return self.__dict__ if packed is None else self.__dict__ | {"tokenizer": packed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Undo `__getstate__`."""
+        packed = state["tokenizer"]
+        self.__dict__.update(state | {"tokenizer": _unpacked(*packed)} if isinstance(packed, tuple) else state)
 
     @property
     def image_size(self) -> int:
@@ -142,8 +153,8 @@ class Processor:
 
     def with_image_size(self, image_size: int) -> Processor:
         """The same processor for another picture size."""
-        other = copy.copy(self)
-        other.preprocessing = self.preprocessing.with_image_size(image_size)
+        other = Processor.__new__(Processor)
+        other.__dict__.update(self.__dict__, preprocessing=self.preprocessing.with_image_size(image_size))
         return other
 
     def save_pretrained(self, folder: str | Path, family: str = "CLIP") -> None:
@@ -191,6 +202,21 @@ class Processor:
         return cls(preprocessing, tokenizer, text_limit(tokenizer, max_length, source), pads_texts)
 
 
+def _packed(tokenizer: Any) -> tuple[type, dict[str, bytes]]:
+    """A tokenizer's class and its files by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return type(tokenizer), {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def _unpacked(kind: Any, files: Mapping[str, bytes]) -> Any:
+    """Undo `_packed`."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        return kind.from_pretrained(folder)
+
+
 def text_limit(tokenizer: Any, max_length: int, source: str | Path) -> int:
     """Most tokens of a text: what the text tower takes, or the tokenizer's own limit where that is lower.
 
@@ -217,9 +243,12 @@ def load_tokenizer(source: str | Path, config: Any = None) -> Any:
         raise InputError(f"{source} has no tokenizer; add its tokenizer.json and tokenizer_config.json.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source), config=config, trust_remote_code=False)
-        tokenizer(["a text"])  # some damage shows only here
+        pads = tokenizer.pad_token is not None
+        tokenizer([_TRIAL], padding=pads, truncation=True, max_length=8)  # some damage shows only here
         return tokenizer
-    except Exception as error:  # a damaged file makes transformers and the libraries below it raise anything
+    except BaseException as error:  # a damaged file makes transformers raise anything, and its tokenizers panic
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise InputError(
             f"{source} has no tokenizer that can be read ({first_line(error)}); add its tokenizer.json and "
             "tokenizer_config.json."

@@ -70,10 +70,13 @@ def pair_of_towers(towers: Towers, *, image_size: int = 0, seed: int = 0) -> Dua
         torch.manual_seed(seed)
         backend = VisionTextBackend(_joined(*_vision_tower(towers.vision), *_text_tower(towers.text)))
     tokenizer = load_tokenizer(towers.text)
-    backend.check_tokenizer(tokenizer, towers.text)
     preprocessing = read_preprocessing(towers.vision) or backend.default_preprocessing()
-    processor = Processor(preprocessing, tokenizer, text_limit(tokenizer, backend.max_text_length, towers.text))
-    return DualEncoder(backend, processor.with_image_size(image_size) if image_size else processor).eval()
+    if image_size:
+        preprocessing = preprocessing.with_image_size(image_size)
+    backend.check_tokenizer(tokenizer, towers.text)
+    backend.check_image_size(preprocessing.image_size, towers.vision)
+    limit = text_limit(tokenizer, backend.max_text_length, towers.text)
+    return DualEncoder(backend, Processor(preprocessing, tokenizer, limit)).eval()
 
 
 def _joined(vision: Any, vision_pooling: Pooling, text: Any, text_pooling: Pooling) -> Any:

@@ -150,6 +150,29 @@ def test_parts_of_a_config_of_the_wrong_kind_are_named(save: Save, family: str, 
         load_pretrained(folder)
 
 
+@pytest.mark.parametrize("family", ["clip", "siglip", "chinese_clip", "vision-text-dual-encoder"])
+def test_pictures_smaller_than_a_patch_are_refused(save: Save, family: str) -> None:
+    with pytest.raises(
+        InputError, match="pictures of 7 px are smaller than a patch of the vision model, 8 px; give image_size=32"
+    ):
+        load_pretrained(save(family), image_size=7)
+
+
+def test_a_special_token_beyond_the_vocabulary_is_refused(save: Save) -> None:
+    folder = save("chinese_clip")
+    change(folder / "tokenizer_config.json", mask_token="[MASX]")
+    with pytest.raises(InputError, match="so it is that of another model"):
+        load_pretrained(folder)
+
+
+def test_towers_of_a_pair_of_the_wrong_kind_are_named(save: Save) -> None:
+    folder = save("fashionklip-pair")
+    text = json.loads((folder / "config.json").read_text())["text"] | {"hidden_size": 2.5}
+    change(folder / "config.json", text=text)
+    with pytest.raises(InputError, match="does not describe the towers of a fashionklip-pair model"):
+        load_pretrained(folder)
+
+
 def test_sentencepiece_file_that_is_damaged_is_named(save: Save) -> None:
     folder = save("siglip")
     (folder / "spiece.model").write_bytes(b"not a model")

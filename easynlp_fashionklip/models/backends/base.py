@@ -205,12 +205,24 @@ class Backend(nn.Module, ABC):
         Raises:
             InputError: it gives tokens that the tower has no embedding for.
         """
-        special = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.cls_token_id)
-        needed = max([tokenizer.vocab_size, *(1 + number for number in special if number is not None)])
+        needed = max([tokenizer.vocab_size, *(1 + number for number in tokenizer.all_special_ids)])
         if needed > self.vocabulary_size:
             raise InputError(
                 f"{origin}: its tokenizer knows {needed:,} tokens and its text model {self.vocabulary_size:,}, so it "
                 "is that of another model; put the model's own tokenizer files there."
+            )
+
+    def check_image_size(self, image_size: int, origin: str) -> None:
+        """Refuse pictures that are smaller than what the image tower cuts them into; `origin` as above.
+
+        Raises:
+            InputError: they are.
+        """
+        patch = square_side(getattr(getattr(self.config, "vision_config", None), "patch_size", None) or 1)
+        if image_size < patch:
+            raise InputError(
+                f"{origin}: pictures of {image_size} px are smaller than a patch of the vision model, {patch} px; give "
+                f"image_size={self.image_size}, for which it was made."
             )
 
     @property

@@ -36,8 +36,9 @@ def read_model(kind: Any, source: str | Path, **options: Any) -> tuple[Any, dict
     Raises:
         InputError: the weights are damaged, or of other shapes than the config says.
     """
-    bars = hf_logging.is_progress_bar_enabled()
+    bars, verbosity = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
     hf_logging.disable_progress_bar()  # one bar for each reading of a local file would clutter the log
+    hf_logging.set_verbosity_error()  # what is amiss is told in our own words
     try:
         loaded: Any = kind.from_pretrained(str(source), output_loading_info=True, **options)
     except Exception as error:  # a config whose values are of the wrong kind makes transformers raise anything
@@ -46,6 +47,7 @@ def read_model(kind: Any, source: str | Path, **options: Any) -> tuple[Any, dict
             "do not fit its config.json."
         ) from error
     finally:
+        hf_logging.set_verbosity(verbosity)
         if bars:
             hf_logging.enable_progress_bar()
     model, report = loaded

@@ -80,6 +80,20 @@ class PairConfig:
             raise InputError(f"{origin} does not describe a {MODEL_TYPE} model ({first_line(error)}).") from error
 
 
+def _tower_configs(config: PairConfig) -> tuple[Any, Any]:
+    """What transformers makes of both towers' fields.
+
+    Raises:
+        InputError: a field is of the wrong kind.
+    """
+    try:
+        return MobileNetV2Config(**config.vision), BertConfig(**config.text)
+    except Exception as error:  # of transformers' own kinds, which differ from version to version
+        raise InputError(
+            f"{CONFIG} does not describe the towers of a {MODEL_TYPE} model ({first_line(error)})."
+        ) from error
+
+
 def _head(kind: HeadKind, size: int, hidden: int, embed_dim: int) -> nn.Module:
     if kind == "linear":
         return nn.Linear(size, embed_dim)
@@ -101,8 +115,7 @@ class PairBackend(Backend):
         super().__init__()
         self.config = config
         self.embed_dim = config.projection_dim
-        vision: Any = MobileNetV2Config(**config.vision)
-        text: Any = BertConfig(**config.text)
+        vision, text = _tower_configs(config)
         if vision.tf_padding:
             raise InputError(
                 f"{CONFIG}: vision has tf_padding=true, which this backend does not compute; set it to false."

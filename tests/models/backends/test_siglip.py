@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,19 @@ def test_temperature_and_bias_come_back(siglip: DualEncoder, tmp_path: Path) -> 
     assert (again.logit_scale.item(), again.logit_bias.item()) == (2.5, -3.25)
     theirs = SiglipModel.from_pretrained(tmp_path)
     assert (theirs.logit_scale.item(), theirs.logit_bias.item()) == (2.5, -3.25)
+
+
+def test_the_processor_reaches_a_machine_without_the_vocabulary(siglip: DualEncoder, tmp_path: Path) -> None:
+    siglip.save_pretrained(tmp_path / "siglip")
+    processor = load_pretrained(tmp_path / "siglip").processor.with_image_size(48)
+    sent = pickle.dumps(processor)
+    shutil.rmtree(tmp_path / "siglip")
+    arrived = pickle.loads(pickle.dumps(pickle.loads(sent)))
+    texts = ["a red dress", "blue slim jeans with five pockets " * 5]
+    assert torch.equal(arrived.tokenize(texts)["input_ids"], siglip.processor.tokenize(texts)["input_ids"])
+    assert (arrived.image_size, arrived.max_length, arrived.padded_length) == (48, LENGTH, LENGTH)
+    arrived.save_pretrained(tmp_path, "Siglip")
+    assert (tmp_path / "spiece.model").is_file()
 
 
 def test_a_bias_that_is_no_number_is_refused(siglip: DualEncoder, tmp_path: Path) -> None:

@@ -157,7 +157,8 @@ class FashionKLIPTask(nn.Module):
         scale = self.model.logit_scale.exp().clamp(max=self._max_scale)
         both = torch.cat([outputs["image_embeds"], outputs["text_embeds"]], dim=1)
         images, texts = distributed.gather_with_grad(both, whole.sizes).chunk(2, dim=1)
-        itc_part = self.itc(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
+        # Not as a module, behind which ZeRO-3 would take the bias away before its gradient is handed on.
+        itc_part = self.itc.forward(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
         cva_part = torch.zeros_like(itc_part)
         if whole.knowledge is not None:
             finite = images.detach().isfinite().all(dim=1)  # a step that fails must not spoil later prototypes

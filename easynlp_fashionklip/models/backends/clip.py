@@ -22,6 +22,7 @@ from easynlp_fashionklip.models.backends.base import (
 from easynlp_fashionklip.models.backends.prefix_tree import PrefixTrees, prefix_trees
 from easynlp_fashionklip.models.checkpoint import first_line
 
+_COUNTS = ("num_attention_heads", "num_hidden_layers", "max_position_embeddings", "image_size", "patch_size")
 _LEGACY_END = 2  # what configs from before transformers 4.31 say; pooling is then at the highest token
 
 
@@ -80,7 +81,21 @@ def load_transformers_model(kind: type[PreTrainedModel], source: str | Path) -> 
     """
     model, report = read_model(kind, source)
     refuse_missing(sorted(report["missing_keys"]), kind.__name__, source)
+    for config in (model.config.text_config, model.config.vision_config):
+        _check_counts(config, source)
     return as_float32(model)
+
+
+def _check_counts(config: Any, source: str | Path) -> None:
+    """Refuse sizes that a tower cannot have and that no weight contradicts.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for name in _COUNTS:
+        count = getattr(config, name, None)
+        if isinstance(count, int) and count < 1:
+            raise InputError(f"{source}: config.json has {name}={count}, which is not above 0; restore the file.")
 
 
 def as_float32(model: Any) -> Any:

@@ -48,12 +48,15 @@ class PairConfig:
     model_type: str = MODEL_TYPE
 
     def __post_init__(self) -> None:
-        """Reject heads that do not exist."""
+        """Reject heads that do not exist and numbers that are none."""
         for name in ("vision_head", "text_head"):
             if getattr(self, name) not in get_args(HeadKind):
                 raise InputError(
                     f"{CONFIG}: {name}={getattr(self, name)!r} is not one of {', '.join(get_args(HeadKind))}."
                 )
+        for name in ("projection_dim", "head_hidden_dim", "vision_trainable_layers", "text_trainable_layers"):
+            if type(getattr(self, name)) is not int:
+                raise InputError(f"{CONFIG}: {name}={getattr(self, name)!r} is not a whole number.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in config.json."""
@@ -80,20 +83,6 @@ class PairConfig:
             raise InputError(f"{origin} does not describe a {MODEL_TYPE} model ({first_line(error)}).") from error
 
 
-def _tower_configs(config: PairConfig) -> tuple[Any, Any]:
-    """What transformers makes of both towers' fields.
-
-    Raises:
-        InputError: a field is of the wrong kind.
-    """
-    try:
-        return MobileNetV2Config(**config.vision), BertConfig(**config.text)
-    except Exception as error:  # of transformers' own kinds, which differ from version to version
-        raise InputError(
-            f"{CONFIG} does not describe the towers of a {MODEL_TYPE} model ({first_line(error)})."
-        ) from error
-
-
 def _head(kind: HeadKind, size: int, hidden: int, embed_dim: int) -> nn.Module:
     if kind == "linear":
         return nn.Linear(size, embed_dim)
@@ -115,7 +104,8 @@ class PairBackend(Backend):
         super().__init__()
         self.config = config
         self.embed_dim = config.projection_dim
-        vision, text = _tower_configs(config)
+        vision: Any = MobileNetV2Config(**config.vision)
+        text: Any = BertConfig(**config.text)
         if vision.tf_padding:
             raise InputError(
                 f"{CONFIG}: vision has tf_padding=true, which this backend does not compute; set it to false."
@@ -164,7 +154,16 @@ class PairBackend(Backend):
     @classmethod
     def from_pretrained(cls, source: str | Path) -> PairBackend:
         """Load a folder or hub name that `save_pretrained` wrote; see `Backend.from_pretrained`."""
-        backend = cls(PairConfig.from_dict(read_config(source), origin=str(Path(source) / CONFIG)))
+        origin = str(Path(source) / CONFIG)
+        config = PairConfig.from_dict(read_config(source), origin=origin)
+        try:
+            backend = cls(config)
+        except InputError:
+            raise
+        except Exception as error:  # a field of the wrong kind or size makes transformers raise anything
+            raise InputError(
+                f"{origin} does not describe the towers of a {MODEL_TYPE} model ({first_line(error)}); restore the file."
+            ) from error
         tensors = read_tensors(source)
         if "logit_scale" in tensors:
             backend.initial_logit_scale = float(tensors.pop("logit_scale"))

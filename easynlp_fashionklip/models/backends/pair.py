@@ -162,7 +162,7 @@ class PairBackend(Backend):
             raise
         except Exception as error:  # a field of the wrong kind or size makes transformers raise anything
             raise InputError(
-                f"{origin} does not describe the towers of a {MODEL_TYPE} model ({first_line(error)}); restore the file."
+                f"{origin} does not describe the towers of a {MODEL_TYPE} model ({first_line(error)}); restore it."
             ) from error
         tensors = read_tensors(source)
         if "logit_scale" in tensors:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MobileNetV2Config, MobileNetV2Model
 
@@ -158,6 +159,7 @@ class PairBackend(Backend):
         config = PairConfig.from_dict(read_config(source), origin=origin)
         try:
             backend = cls(config)
+            backend._try()
         except InputError:
             raise
         except Exception as error:  # a field of the wrong kind or size makes transformers raise anything
@@ -169,6 +171,14 @@ class PairBackend(Backend):
             backend.initial_logit_scale = float(tensors.pop("logit_scale"))
         backend.load_weights(tensors, origin=str(source))
         return backend
+
+    @torch.no_grad()
+    def _try(self) -> None:
+        """Run both towers on the least there is: some values of a config fail only here."""
+        self.eval()
+        self.image_features(torch.zeros(1, 3, 32, 32))
+        self.text_features(torch.zeros(1, 2, dtype=torch.long), None)
+        self.train()
 
     def load_weights(self, tensors: Mapping[str, Tensor], origin: str) -> None:
         """Load every weight; `origin` names the checkpoint in messages.

@@ -19,6 +19,7 @@ DuplicateIds = Literal["error", "allow"]
 ItcLoss = Literal["softmax", "sigmoid"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 BatchSampler = Literal["shuffle", "unique_product", "grouped"]
+ClipActivation = Literal["auto", "gelu", "quick_gelu"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,14 @@ class AppConfig:
     """Everything a user may write in `--user_defined_parameters`, with its default."""
 
     pretrain_model_name_or_path: str = field(
-        default="", metadata={"help": "zoo name, checkpoint folder or hub name to start from"}
+        default="", metadata={"help": "zoo name, checkpoint folder, file of CLIP weights or hub name to start from"}
+    )
+    clip_activation: ClipActivation = field(
+        default="auto",
+        metadata={"help": "of CLIP weights in OpenAI's layout, which do not show it; auto goes by what is around them"},
+    )
+    trust_pickle: bool = field(
+        default=False, metadata={"help": "run the program in a file of weights that holds more than weights"}
     )
     image_size: int = field(default=0, metadata={"help": "side of the square input in pixels; 0 keeps the model's own"})
     train_layers: int = field(
@@ -35,6 +43,10 @@ class AppConfig:
     augment: bool = field(default=True, metadata={"help": "random crop and flip while training"})
 
     product_id: str = field(default="", metadata={"help": "column with the product id; '' finds 'product_id' or 'id'"})
+    image_root: str = field(
+        default="",
+        metadata={"help": "folder of the pictures' paths, or .npz of pictures by id; '' is the table's folder"},
+    )
     on_bad_row: OnBadRow = field(default="fatal", metadata={"help": "stop at a bad row, or name, count and skip it"})
     duplicate_ids: DuplicateIds = field(
         default="error", metadata={"help": "'allow' when several pictures of a product share its id"}

@@ -30,6 +30,11 @@ def world_size() -> int:
     return dist.get_world_size() if is_distributed() else 1
 
 
+def processes_here() -> int:
+    """How many of the processes run on this machine and share its cores."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "0")) or world_size()
+
+
 def local_device() -> torch.device:
     """The device of this process: its GPU by LOCAL_RANK, else the CPU."""
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Retrieval metrics on arrays: hit-rate R@K with an explicit relevance map, and MRR (never a diagonal).
+"""Retrieval metrics on arrays: hit-rate R@K with an explicit relevance map (never a diagonal), MRR, AP, nDCG, F1.
 
 A worked case: two queries, four items.
 
@@ -80,3 +80,61 @@ def recall_at_k(
 def mean_reciprocal_rank(ranks: npt.NDArray[np.int64]) -> float:
     """Mean of 1 / rank of the best relevant item, in [0, 1]; a query without any adds 0."""
     return float(np.mean(1.0 / ranks)) if len(ranks) else 0.0
+
+
+# ---- many relevant items a query: their ranks come one query after another, (ranks, offsets) as in a CSR matrix.
+# Query i's are ranks[offsets[i] : offsets[i + 1]], ascending from 1, no two equal. Each function gives float64 (Q,),
+# in [0, 1], 0 for a query without relevant items.
+
+
+def _sums(values: npt.NDArray[np.float64], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Sum of each query's values."""
+    sizes = np.diff(offsets)
+    return np.bincount(np.repeat(np.arange(len(sizes)), sizes), values, len(sizes)).astype(np.float64)
+
+
+def precision_at_k(ranks: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
+    """Relevant items among the first k, over k; a query with fewer than k relevant ones cannot reach 1."""
+    return _sums((ranks <= k).astype(np.float64), offsets) / k
+
+
+def found_at_k(ranks: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
+    """Share of the relevant items that are among the first k: recall as information retrieval has it, not R@K."""
+    return _sums((ranks <= k).astype(np.float64), offsets) / np.maximum(np.diff(offsets), 1)
+
+
+def average_precision(ranks: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Mean, over the relevant items, of the precision at each one's rank; its mean over queries is mAP."""
+    sizes = np.diff(offsets)
+    place = np.arange(len(ranks)) - np.repeat(offsets[:-1], sizes) + 1
+    return _sums(place / ranks, offsets) / np.maximum(sizes, 1)
+
+
+def ndcg_at_k(ranks: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
+    """Gains of 1, discounted by log2(1 + rank), among the first k, over those of the best possible order."""
+    gains = np.where(ranks <= k, 1 / np.log2(1.0 + ranks), 0.0)
+    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(2.0 + np.arange(k)))])
+    ideal = best[np.minimum(np.diff(offsets), k)]
+    return np.divide(_sums(gains, offsets), ideal, out=np.zeros(len(ideal)), where=ideal > 0)
+
+
+def first_ranks(ranks: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Rank of each query's best relevant item, int64 (Q,); `NEVER` without any."""
+    first = np.full(len(offsets) - 1, NEVER, dtype=np.int64)
+    some = np.diff(offsets) > 0
+    first[some] = ranks[offsets[:-1][some]]
+    return first
+
+
+def f1_by_class(
+    hits: npt.NDArray[np.float64], truths: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(weighted F1, macro F1) from counts by class, (..., C) each: right ones, occurrences, predictions.
+
+    Weighted is the mean over classes by their occurrences, macro the plain mean over classes that occur or are
+    predicted, as scikit-learn has both. Gives two arrays (...,), in [0, 1].
+    """
+    total = truths + predictions
+    f1 = np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
+    everything = np.maximum(truths.sum(axis=-1), 1e-300)
+    return (f1 * truths).sum(axis=-1) / everything, f1.sum(axis=-1) / np.maximum((total > 0).sum(axis=-1), 1)

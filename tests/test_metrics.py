@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import doctest
+import math
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from easynlp_fashionklip import metrics
-from easynlp_fashionklip.metrics import NEVER, best_ranks, hit_rate, mean_reciprocal_rank, recall_at_k, relevance_matrix
+from easynlp_fashionklip.metrics import (
+    NEVER,
+    average_precision,
+    best_ranks,
+    f1_by_class,
+    first_ranks,
+    found_at_k,
+    hit_rate,
+    mean_reciprocal_rank,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+    relevance_matrix,
+)
 
 SIMILARITY = np.array(
     [
@@ -127,3 +143,61 @@ def test_the_worked_case_of_the_docstring() -> None:
     result = doctest.testmod(metrics)
     assert result.attempted >= 5
     assert result.failed == 0
+
+
+# ---- many relevant items: ranks 1, 3, 4 of query 0; 2 of query 1; none of query 2; 5, 12 of query 3
+
+RANKS, OFFSETS = np.array([1, 3, 4, 2, 5, 12]), np.array([0, 3, 4, 4, 6])
+
+
+def test_precision_and_share_found_by_hand() -> None:
+    assert precision_at_k(RANKS, OFFSETS, 1).tolist() == [1, 0, 0, 0]
+    assert precision_at_k(RANKS, OFFSETS, 4).tolist() == [3 / 4, 1 / 4, 0, 0]
+    assert precision_at_k(RANKS, OFFSETS, 10).tolist() == [0.3, 0.1, 0, 0.1]
+    assert found_at_k(RANKS, OFFSETS, 3).tolist() == [2 / 3, 1, 0, 0]
+    assert found_at_k(RANKS, OFFSETS, 10).tolist() == [1, 1, 0, 0.5]
+
+
+def test_average_precision_by_hand() -> None:
+    expected = [(1 / 1 + 2 / 3 + 3 / 4) / 3, 1 / 2, 0, (1 / 5 + 2 / 12) / 2]
+    assert average_precision(RANKS, OFFSETS).tolist() == pytest.approx(expected)
+
+
+def test_ndcg_by_hand() -> None:
+    log = math.log2
+    best_three = 1 + 1 / log(3) + 1 / log(4)
+    expected = [(1 + 1 / log(4) + 1 / log(5)) / best_three, 1 / log(3), 0, (1 / log(6)) / (1 + 1 / log(3))]
+    assert ndcg_at_k(RANKS, OFFSETS, 10).tolist() == pytest.approx(expected)
+    assert ndcg_at_k(RANKS, OFFSETS, 2)[0] == pytest.approx(1 / (1 + 1 / log(3)))  # no more than two can be found
+    assert ndcg_at_k(np.array([1, 2, 3]), np.array([0, 3]), 2).tolist() == [1]
+
+
+def test_first_ranks_by_hand() -> None:
+    assert first_ranks(RANKS, OFFSETS).tolist() == [1, 2, NEVER, 5]
+    assert first_ranks(np.zeros(0, np.int64), np.array([0, 0])).tolist() == [NEVER]
+    assert first_ranks(np.zeros(0, np.int64), np.array([0])).shape == (0,)
+
+
+@given(st.lists(st.sets(st.integers(1, 30), max_size=12), max_size=6), st.integers(1, 12))
+def test_lists_of_ranks_against_their_definitions(lists: list[set[int]], k: int) -> None:
+    ranks = np.array([rank for one in lists for rank in sorted(one)], dtype=np.int64)
+    offsets = np.cumsum([0, *map(len, lists)])
+    for query, own in enumerate(lists):
+        hits = [place in own for place in range(1, 31)]
+        precisions = [sum(hits[: n + 1]) / (n + 1) for n in range(30) if hits[n]]
+        gains = [hit / math.log2(n + 2) for n, hit in enumerate(hits[:k])]
+        ideal = sum(1 / math.log2(n + 2) for n in range(min(k, len(own))))
+        assert average_precision(ranks, offsets)[query] == pytest.approx(sum(precisions) / max(len(own), 1))
+        assert precision_at_k(ranks, offsets, k)[query] == pytest.approx(sum(hits[:k]) / k)
+        assert found_at_k(ranks, offsets, k)[query] == pytest.approx(sum(hits[:k]) / max(len(own), 1))
+        assert ndcg_at_k(ranks, offsets, k)[query] == pytest.approx(sum(gains) / ideal if own else 0)
+        assert first_ranks(ranks, offsets)[query] == min(own, default=NEVER)
+
+
+def test_f1_by_hand() -> None:
+    """Class 0: 2 of 3 found, 2 of 4 predicted; class 1: 1 of 1, 1 of 1; class 2 occurs and is never predicted."""
+    weighted, macro = f1_by_class(np.array([2.0, 1, 0]), np.array([3.0, 1, 1]), np.array([4.0, 1, 0]))
+    assert weighted == pytest.approx((3 * 4 / 7 + 1 * 1 + 1 * 0) / 5)
+    assert macro == pytest.approx((4 / 7 + 1 + 0) / 3)
+    unseen = f1_by_class(np.array([2.0, 0]), np.array([2.0, 0]), np.array([2.0, 0]))
+    assert unseen == (1, 1)  # a class that neither occurs nor is predicted does not count

@@ -13,6 +13,7 @@ from typing import NoReturn
 from easynlp_fashionklip.app import checkpoints, resume_points
 from easynlp_fashionklip.app.compat import initialize_quietly
 from easynlp_fashionklip.config import AppConfig, parse_user_defined_parameters
+from easynlp_fashionklip.data.formats import NAMES, there_is
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.training import deepspeed_config
 from easynlp_fashionklip.training.wandb_log import require_wandb
@@ -50,7 +51,7 @@ def peek(argv: Sequence[str]) -> Namespace:
     parser.add_argument("--optimizer_type", "--optimizer")
     parser.add_argument("--micro_batch_size", "--train_batch_size", type=int)
     parser.add_argument("--gradient_accumulation_steps", type=int)
-    for name in ("epoch_num", "learning_rate"):
+    for name in ("epoch_num", "learning_rate", "max_grad_norm", "weight_decay", "warmup_proportion"):
         parser.add_argument(f"--{name}", type=float)
     for name in ("worker_count", "worker_gpu", "worker_cpu"):
         parser.add_argument(f"--{name}", type=int, default=-1)
@@ -98,8 +99,8 @@ def _check_tables(flags: Namespace) -> None:
     if len(tables) > most:
         raise InputError(f"--tables={flags.tables} names {len(tables)} files; --mode={flags.mode} takes {most}.")
     for table in tables:
-        if not Path(table).is_file():
-            raise InputError(f"--tables: {table} does not exist; give the path of a CSV or TSV file.")
+        if not there_is(Path(table)):
+            raise InputError(f"--tables: {table} does not exist; give the path of a {NAMES}.")
 
 
 def _check_checkpoint(flags: Namespace) -> None:
@@ -117,6 +118,14 @@ def _check_numbers(flags: Namespace) -> None:
         value = getattr(flags, name)
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name}={value} is not positive; give a number above 0.")
+    for name, most, remedy in (
+        ("max_grad_norm", math.inf, "give a norm, or 0 not to clip"),
+        ("weight_decay", math.inf, "give 0 or more"),
+        ("warmup_proportion", 1, "give a share of the steps from 0 to 1"),
+    ):
+        value = getattr(flags, name)
+        if value is not None and not 0 <= value <= most:
+            raise InputError(f"--{name}={value:g} is out of range; {remedy}.")
     if (flags.learning_rate or 0) > 1:
         raise InputError(
             f"--learning_rate={flags.learning_rate:g} moves every weight by that much a step, which no model survives; "

@@ -12,12 +12,13 @@ from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.models.model_card import ModelCard, architectures, describe, licence_of
 
 
-def card_of_run(app: FashionKLIP, args: Namespace, scores: Sequence[tuple[str, float]]) -> ModelCard:
+def card_of_run(app: FashionKLIP, args: Namespace, pairs: int, scores: Sequence[tuple[str, float]]) -> ModelCard:
     """What is known of a model now.
 
     Args:
         app: the model as it is saved.
         args: EasyNLP's, with the `command` that began the run.
+        pairs: rows of the training table.
         scores: of the validation table, as the evaluator gives them; none without one.
     """
     config, tables = app.task.config, args.tables.split(",")
@@ -29,7 +30,7 @@ def card_of_run(app: FashionKLIP, args: Namespace, scores: Sequence[tuple[str, f
         model=describe(app.encoder),
         data={
             "table": tables[0],
-            "pairs": f"{app.task.num_rows:,}",
+            "pairs": f"{pairs:,}",
             "text column": args.first_sequence,
             "picture column": args.second_sequence,
             "loss": _loss_told(config, app.task.knowledge is not None),

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import os
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from easynlp_fashionklip.app.compat import APP_NAME
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.graph.directory import storage_error
+from easynlp_fashionklip.models.checkpoint import CONFIG
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.model_card import ModelCard, write_card
 
@@ -21,7 +24,11 @@ LABEL_MAPPING = "label_mapping.json"
 
 
 def write_best(folder: Path, encoder: DualEncoder, args: Namespace, card: ModelCard | None = None) -> None:
-    """Save the model in EasyNLP's folder shape, with `train_config.json` naming app and arguments, and its card."""
+    """Save the model in EasyNLP's folder shape, with `train_config.json` naming app and arguments, and its card.
+
+    Raises:
+        InputError: the folder cannot be written, be it that the disk is full.
+    """
     encoder.save_pretrained(folder)
     plain = {key: value for key, value in vars(args).items() if isinstance(value, str | int | float | bool | None)}
     _write_json(folder / TRAIN_CONFIG, {**plain, "app_name": APP_NAME, "model_config": encoder.config.to_dict()})
@@ -30,10 +37,20 @@ def write_best(folder: Path, encoder: DualEncoder, args: Namespace, card: ModelC
         write_card(folder, card)
 
 
+def has_model(folder: Path) -> bool:
+    """Whether a model has been saved there."""
+    return (folder / CONFIG).is_file()
+
+
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise storage_error(path, error) from error
 
 
 def check_app(folder: Path) -> None:

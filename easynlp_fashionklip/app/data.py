@@ -33,7 +33,7 @@ def open_pairs(
         InputError: a missing file or column, or a bad row (see `data.check.check_pairs`).
     """
     catalogue = open_catalogue(path, input_schema=input_schema, skip_first_line=skip_first_line)
-    table = PairTable(catalogue, text, image, config.product_id)
+    table = PairTable(catalogue, text, image, config.product_id, config.image_root)
     return check_pairs(
         table,
         on_bad_row=config.on_bad_row,

@@ -145,8 +145,8 @@ def _require_concepts(knowledge: ConceptKnowledge, table: PairTable, config: App
     if not knowledge.mentioned.any():
         raise InputError(
             f"none of the {knowledge.num_concepts:,} concepts of {knowledge.graph.origin} is mentioned in "
-            f"{table.catalogue.path}; name the column that describes products, give another graph_dir, or train with "
-            "cva=false."
+            f"{table.catalogue.path}; name the column that describes products, give another graph_dir, for texts that "
+            "are not English a pipeline of their language with spacy_model, or train with cva=false."
         )
     if not knowledge.occurs.any():
         raise InputError(

@@ -79,7 +79,7 @@ def build_command(source: Source, model: str, out: Path, *, settings: str = "", 
                 f"--out={out} already holds a concept graph; give an empty folder, or add to it with "
                 "'fashionklip graph expand'."
             )
-        encoder = _encoder(model, config.image_size)
+        encoder = _encoder(model, config.image_size, config)
         nlp, table = load_spacy(config.spacy_model), source.open(config)
         work, fingerprint = WorkFolder(out), _fingerprint(table, config, nlp, encoder)
         ids = product_ids_of(table)
@@ -119,7 +119,7 @@ def expand_command(
     with hold(folder):
         graph = ConceptGraph.load(folder)
         require_same_settings(graph, folder, settings)
-        encoder = _graph_encoder(graph, folder, model)
+        encoder = _graph_encoder(graph, folder, model, config)
         nlp = graph_pipeline(graph, folder, config)
         table = source.open(config)
         require_ids(table.product_id_column, source.catalog, "--set product_id=COLUMN")
@@ -150,8 +150,10 @@ def _bar(table: PairTable) -> tqdm:
     return tqdm(total=len(table), desc="mining concepts", unit="text", disable=None)
 
 
-def _encoder(model: str, image_size: int) -> DualEncoder:
-    encoder = load_pretrained(model, image_size=image_size)
+def _encoder(model: str, image_size: int, config: AppConfig) -> DualEncoder:
+    encoder = load_pretrained(
+        model, image_size=image_size, activation=config.clip_activation, trust_pickle=config.trust_pickle
+    )
     encoder.to(distributed.local_device())
     return encoder
 
@@ -201,7 +203,7 @@ def _with_prototypes(
     )
 
 
-def _graph_encoder(graph: ConceptGraph, folder: Path, model: str) -> DualEncoder:
+def _graph_encoder(graph: ConceptGraph, folder: Path, model: str, config: AppConfig) -> DualEncoder:
     """The encoder that a graph was built with.
 
     Raises:
@@ -211,7 +213,7 @@ def _graph_encoder(graph: ConceptGraph, folder: Path, model: str) -> DualEncoder
         remedy = "add --texts" if not graph.info.encoder else "build it again with 'fashionklip graph build'"
         raise InputError(f"{folder} has no picture embeddings, which choosing prototypes needs; {remedy}.")
     name = model or graph.info.encoder
-    encoder = _encoder(name, graph.info.image_size)
+    encoder = _encoder(name, graph.info.image_size, config)
     if encoder_digest(encoder) != graph.info.encoder_digest:
         raise InputError(
             f"{name} is not the encoder that {folder} was built with ({graph.info.encoder} as it was then): embeddings "

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from easynlp_fashionklip.app.arguments import check, peek
 from easynlp_fashionklip.app.network import choose_interface
+from easynlp_fashionklip.data.loader import available_cores
 from easynlp_fashionklip.errors import InputError
 
 WORKER_MODULE = "easynlp_fashionklip.app.worker"
@@ -112,7 +113,7 @@ def _run_with_torchrun(argv: Sequence[str], count: int, rank: int, address: str,
     # A worker says itself what went wrong; torchrun's report of the same would hide it.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SECONDS_TO_SAVE)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // local)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // local)))
     config = LaunchConfig(
         min_nodes=count,
         max_nodes=count,

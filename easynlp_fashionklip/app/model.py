@@ -39,7 +39,13 @@ class FashionKLIP(Application):
             seed: of weights that the checkpoint does not hold, such as the heads of `starter`.
         """
         config = config or AppConfig()
-        encoder = load_pretrained(pretrained_model_name_or_path, image_size=config.image_size, seed=seed)
+        encoder = load_pretrained(
+            pretrained_model_name_or_path,
+            image_size=config.image_size,
+            seed=seed,
+            activation=config.clip_activation,
+            trust_pickle=config.trust_pickle,
+        )
         encoder.freeze(config.freezing)
         return cls(FashionKLIPTask(encoder, config, num_rows))
 

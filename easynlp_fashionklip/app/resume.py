@@ -33,6 +33,9 @@ _FLAGS = (
     "warmup_proportion",
     "max_grad_norm",
     "use_amp",
+    "first_sequence",
+    "second_sequence",
+    "sequence_length",
 )
 # These change nothing that a resumed run must agree with.
 _WITHOUT_EFFECT = {"data_workers", "mining_processes", "keep_checkpoints", "wandb_project", "graph_dir", "spacy_model"}
@@ -48,17 +51,28 @@ def settings_of(args: Namespace, config: AppConfig) -> dict[str, Any]:
 
 
 def table_digest(table: PairTable) -> str:
-    """Of the products and texts of all rows, in order."""
+    """Of the products, texts and pictures (path and size) of all rows, in order; collective."""
+    return str(distributed.broadcast_object(_digest(table) if distributed.rank() == 0 else None))
+
+
+def _digest(table: PairTable) -> str:
     digest = hashlib.sha256(table.product_keys.tobytes())
     digest.update(table.text_keys.tobytes())
+    for position in range(len(table)):
+        image = table.pair(position).image
+        if image is not None and image.encoded is not None:
+            digest.update(image.encoded)
+        elif image is not None and image.path is not None:
+            size = image.path.stat().st_size if image.path.is_file() else -1
+            digest.update(f"{image.path.name} {size}\n".encode())
     return f"{len(table)} rows {digest.hexdigest()}"
 
 
-def gather_state(task: FashionKLIPTask, engine: Engine, table: PairTable) -> dict[str, Any]:
-    """The state of model-side things, whole on the first process; collective."""
+def gather_state(task: FashionKLIPTask, engine: Engine, table: str) -> dict[str, Any]:
+    """The state of model-side things, whole on the first process; collective. `table` is its digest."""
     return {
         "format": FORMAT,
-        "table": table_digest(table),
+        "table": table,
         "engine": engine.state_dict(),
         "bank": task.bank.state_dict(),
         "itc": task.itc.state_dict(),
@@ -90,11 +104,13 @@ def restore(
     prefix: Path,
     task: FashionKLIPTask,
     engine: Engine,
-    table: PairTable,
+    table: str,
     batches_per_epoch: int,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Put a resume point back into its places; returns its state, with the trainer's own values.
+
+    `table` is the digest of the rows that this run trains on.
 
     Raises:
         InputError: it is damaged, or of another model, table, batch size, graph or engine.
@@ -105,10 +121,11 @@ def restore(
         raise InputError(
             f"{named} was saved by another version; start from its checkpoint folder with pretrain_model_name_or_path."
         )
-    if state["table"] != table_digest(table):
+    if state["table"] != table:
         raise InputError(
-            f"{named} was saved while training on other rows ({state['table'].split()[0]}, here {len(table)}); give "
-            f"the table as it was, or start from the model in {prefix.parent} with pretrain_model_name_or_path."
+            f"{named} was saved while training on other rows or pictures ({state['table'].split()[0]} rows, here "
+            f"{table.split()[0]}); give the table as it was, or start from the model in {prefix.parent} with "
+            "pretrain_model_name_or_path."
         )
     if state["batches_per_epoch"] != batches_per_epoch:
         raise InputError(
@@ -117,8 +134,7 @@ def restore(
         )
     shares = resume_points.file_of(prefix, resume_points.SHARES)
     if not shares.is_dir():  # they hold the weights, too
-        _restore_weights(named, task, weights)
-    task.itc.load_state_dict(state["itc"])
+        _restore_weights(named, task, weights, state["itc"])
     engine.load(shares, ENGINE_TAG)
     engine.load_state_dict(state["engine"])
     _restore_knowledge(named, task, state)
@@ -127,13 +143,17 @@ def restore(
     return state
 
 
-def _restore_weights(named: str, task: FashionKLIPTask, weights: dict[str, Any]) -> None:
+def _restore_weights(named: str, task: FashionKLIPTask, weights: dict[str, Any], itc: dict[str, Any]) -> None:
     try:
         task.model.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
             f"{named} holds another model; give the pretrain_model_name_or_path the run was started with."
         ) from error
+    try:
+        task.itc.load_state_dict(itc)
+    except RuntimeError as error:
+        raise InputError(f"{named} was saved with another itc_loss; give that of the run that saved it.") from error
 
 
 def _restore_knowledge(named: str, task: FashionKLIPTask, state: dict[str, Any]) -> None:
@@ -166,7 +186,7 @@ def _tell_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     changes = [f"{name}={now[name]} (was {then[name]})" for name in then if name in now and then[name] != now[name]]
     if changes:
         logger.warning(
-            "resuming with other settings: %s; learning rate and schedule go on as they were, and the run will not "
-            "equal an uninterrupted one",
+            "resuming with other settings: %s; the peak learning rate stays that of the run's start, its curve is that "
+            "of the new length, and the run will not equal an uninterrupted one",
             ", ".join(changes),
         )

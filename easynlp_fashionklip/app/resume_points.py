@@ -110,7 +110,7 @@ def write(folder: Path, step: int, weights: dict[str, Any], state: dict[str, Any
     try:
         sums = {path.name: _write_part(path, content) for path, content in files.items()}
         with file_of(sums_file, ".part").open("w", encoding="utf-8") as file:
-            json.dump({"step": step, "files": sums}, file, indent=2)
+            json.dump({"step": step, "files": sums, "shares": _sizes(file_of(prefix, SHARES))}, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
         _publish(sums_file)  # first: a kill between two of these leaves a point whose sums do not agree
@@ -124,6 +124,19 @@ def write(folder: Path, step: int, weights: dict[str, Any], state: dict[str, Any
             with suppress(OSError):
                 file_of(path, ".part").unlink(missing_ok=True)
     return prefix
+
+
+def _sizes(shares: Path) -> dict[str, int] | None:
+    """Bytes of DeepSpeed's files by name, each brought to the disk; None without DeepSpeed."""
+    if not shares.is_dir():
+        return None
+    sizes = {}
+    for path in sorted(shares.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            sizes[path.relative_to(shares).as_posix()] = path.stat().st_size
+    return sizes
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -197,7 +210,13 @@ def find(source: str) -> Path:
 
 def damage_of(prefix: Path) -> str | None:
     """What is wrong with a resume point's files, in a few words; None when they are as they were written."""
-    sums = _read_sums(file_of(prefix, SUMS))
+    described = _read_sums(file_of(prefix, SUMS))
+    sums = described.get("files") or {}
+    for name, size in (described.get("shares") or {}).items():
+        path = file_of(prefix, SHARES) / name
+        there = path.stat().st_size if path.is_file() else 0
+        if there != size:
+            return f"{path} is damaged ({there:,} of {size:,} bytes)"
     for suffix in (WEIGHTS, STATE):
         path = file_of(prefix, suffix)
         known = sums.get(path.name)
@@ -216,8 +235,8 @@ def damage_of(prefix: Path) -> str | None:
 
 def _read_sums(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}
 
 
@@ -236,7 +255,7 @@ def read(prefix: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for suffix in (WEIGHTS, STATE):
         path = file_of(prefix, suffix)
         try:
-            parts.append(torch.load(path, map_location="cpu", weights_only=True))
+            parts.append(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
         except Exception as error:
             raise InputError(f"--resume_from_checkpoint: {path} is damaged or not on this machine.") from error
     return parts[0], parts[1]

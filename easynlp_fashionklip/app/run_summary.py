@@ -26,6 +26,23 @@ _PROBE = 2
 Row = tuple[str, str]
 
 
+def tell(
+    task: FashionKLIPTask,
+    engine: Engine,
+    dataset: FashionKLIPDataset,
+    args: Namespace,
+    plan: StepPlan,
+    dtype: torch.dtype,
+) -> None:
+    """Print the table to stderr; every process takes part, the first prints."""
+    rows, table = run_rows(task, dataset, args, plan, dtype), dataset.table
+    texts = [table.pair(position).text for position in range(min(_PROBE, len(table)))]
+    with engine.whole():
+        memory = measure_memory(task, engine, texts, args.micro_batch_size)
+    if distributed.rank() == 0:
+        _show([*rows, *memory_rows(memory, task.config)])
+
+
 def run_rows(
     task: FashionKLIPTask, dataset: FashionKLIPDataset, args: Namespace, plan: StepPlan, dtype: torch.dtype
 ) -> list[Row]:
@@ -46,7 +63,7 @@ def run_rows(
             f"{args.learning_rate:g}, warm-up over {args.warmup_proportion:.0%} of the steps, then cosine",
         ),
         ("devices", _devices_told(world)),
-        *_machine_rows(args, world, dtype),
+        *_machine_rows(args, dtype),
         ("sampler", config.batch_sampler),
         ("engine", "DeepSpeed" if config.deepspeed_config else "DDP" if world > 1 else "PyTorch"),
     ]
@@ -78,9 +95,9 @@ def _devices_told(world: int) -> str:
     return f"{world} x {name}"
 
 
-def _machine_rows(args: Namespace, world: int, dtype: torch.dtype) -> list[Row]:
+def _machine_rows(args: Namespace, dtype: torch.dtype) -> list[Row]:
     """Threads and processes, and on a CPU how it is set up."""
-    workers = worker_count(args.data_threads, world)
+    workers = worker_count(args.data_threads, distributed.processes_here())
     if distributed.local_device().type == "cpu":
         return cpu_settings(workers, dtype == torch.bfloat16)
     told = f"{torch.get_num_threads()} threads and {workers} loader processes each"
@@ -114,13 +131,15 @@ def measure_memory(
     return estimate(model, task.bank.embeds, kept // _PROBE * micro_batch_size)
 
 
-def memory_rows(memory: MemoryEstimate) -> list[Row]:
-    """(what, value) of the memory estimate."""
+def memory_rows(memory: MemoryEstimate, config: AppConfig) -> list[Row]:
+    """(what, value) of the memory estimate; what the options that save memory save is not in it."""
+    savers = {"gradient_checkpointing": config.gradient_checkpointing, "DeepSpeed": bool(config.deepspeed_config)}
     parts = ("weights", "gradients", "optimizer", "bank", "activations")
     sizes = ", ".join(f"{name} {_size(getattr(memory, name))}" for name in parts)
     return [
         ("memory a process", f"about {_size(memory.total)} and the libraries: {sizes}"),
         ("", "activations measured on two pairs, the rest computed from sizes"),
+        *[("", f"less with {name}, which is not reckoned in") for name, saves in savers.items() if saves],
     ]
 
 
@@ -128,8 +147,7 @@ def _size(number: int) -> str:
     return f"{number / (1 << 30):.1f} GiB" if number >= 1 << 30 else f"{number / (1 << 20):.1f} MiB"
 
 
-def show(rows: Sequence[Row]) -> None:
-    """Print the table to stderr."""
+def _show(rows: Sequence[Row]) -> None:
     table = Table(title="this run", show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -7,7 +7,6 @@ import math
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,15 +20,16 @@ from easynlp_fashionklip.app.evaluator import FashionKLIPEvaluator
 from easynlp_fashionklip.app.interrupt import Interrupted, StopSignals
 from easynlp_fashionklip.app.model import FashionKLIP
 from easynlp_fashionklip.app.progress import TrainingBar
+from easynlp_fashionklip.app.run_log import RunLog
 from easynlp_fashionklip.data.dataset import Batch, iterate_batches
 from easynlp_fashionklip.data.loader import build_loader
 from easynlp_fashionklip.data.samplers import training_sampler
-from easynlp_fashionklip.training import metrics_log
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.graph.directory import storage_error
 from easynlp_fashionklip.training.bad_steps import BadSteps
 from easynlp_fashionklip.training.categories import row_categories
 from easynlp_fashionklip.training.contrastive_step import contrastive_step
 from easynlp_fashionklip.training.memory import used_memory
-from easynlp_fashionklip.training.metrics_log import MetricsLog
 from easynlp_fashionklip.training.step_plan import StepPlan, WaitClock, contrastive_batches
 from easynlp_fashionklip.training.wandb_log import WandbLog
 
@@ -54,9 +54,10 @@ class FashionKLIPTrainer(Trainer):
         self._scores: list[tuple[str, float]] = []
         self._start_batch = 0
         self._evaluated_step = 0
+        self._refreshed_step: int | None = None
+        self._has_model = False
         self._metrics_position = 0
         self._points: list[int] = []
-        self._wandb: WandbLog | None = None
         self._losses: list[dict[str, torch.Tensor]] = []
         super().__init__(model, train_dataset, evaluator)
         self._global_step = self._start_global_step
@@ -92,7 +93,11 @@ class FashionKLIPTrainer(Trainer):
         )
         self._micro_batches = self._sampler.micro_batches
         self._train_loader = build_loader(
-            train_dataset.pairs, self._sampler, train_dataset.batch_fn, workers=args.data_threads, processes=world
+            train_dataset.pairs,
+            self._sampler,
+            train_dataset.batch_fn,
+            workers=args.data_threads,
+            processes=distributed.processes_here(),
         )
         self._plan = StepPlan(len(self._sampler), args.epoch_num, args.gradient_accumulation_steps)
         self.total_training_steps = self._plan.total_steps
@@ -109,38 +114,40 @@ class FashionKLIPTrainer(Trainer):
     def set_tensorboard(self) -> None:
         """EasyNLP's writer and W&B's, on the first process; the metrics up to where this run begins."""
         log = self.folder / "log"
-        log.mkdir(parents=True, exist_ok=True)
-        super().set_tensorboard()
-        if not self.args.is_master_node:
-            return
-        metrics_log.cut(log / metrics_log.FILE_NAME, self._start_global_step, self._metrics_position)
-        listeners: list[metrics_log.Listener] = [self._to_tensorboard]
-        project = self._task.config.wandb_project
-        if project:
-            resumed = self.args.resume_from_checkpoint is not None
-            self._wandb = WandbLog(project, log, resume.settings_of(self.args, self._task.config), resumed)
-            listeners.append(self._wandb)
-        self._metrics = MetricsLog(log, listeners)
-
-    def _to_tensorboard(self, values: Any, step: int) -> None:
-        for name, value in values.items():
-            self.tensorboard.add_scalar(name, value, step)
+        try:
+            log.mkdir(parents=True, exist_ok=True)
+            super().set_tensorboard()
+            if self.args.is_master_node:
+                settings = resume.settings_of(self.args, self._task.config)
+                project, resumed = self._task.config.wandb_project, self.args.resume_from_checkpoint is not None
+                self._run_log = RunLog(
+                    log,
+                    self.tensorboard,
+                    step=self._start_global_step,
+                    position=self._metrics_position,
+                    wandb=WandbLog(project, log, settings, resumed) if project else None,
+                )
+        except OSError as error:
+            raise storage_error(log, error) from error
 
     # ------------------------------------------------------------------------------------------------------- resuming
 
     def resume_from_ckpt(self, model_module: FashionKLIP, args: Namespace) -> None:
         """Restore weights, optimizer, schedule, random state, prototypes and the place in the epoch."""
+        self._digest = resume.table_digest(self._dataset.table)
         if args.resume_from_checkpoint is None:
+            self._refreshed_step = 0  # where the prototypes were chosen
             return
         prefix = resume.find_point(args.resume_from_checkpoint)
         settings = resume.settings_of(args, self._task.config)
-        state = resume.restore(prefix, self._task, self._engine, self._dataset.table, len(self._sampler), settings)
+        state = resume.restore(prefix, self._task, self._engine, self._digest, len(self._sampler), settings)
         self._start_epoch, self._start_batch = state["epoch"], state["batch"]
         self._start_global_step = state["global_step"]
-        self._best_score = state["best_score"]
         self._bad.total, self._bad.in_a_row = state["bad_steps"]
-        self._evaluated_step, self._metrics_position = state["evaluated_step"], state["metrics_position"]
-        if prefix.parent.resolve() == self.folder.resolve():
+        self._metrics_position, self._refreshed_step = state["metrics_position"], state.get("refreshed_step")
+        if prefix.parent.resolve() == self.folder.resolve():  # else the best model so far is in another folder
+            self._best_score, self._evaluated_step = state["best_score"], state["evaluated_step"]
+            self._has_model = checkpoints.has_model(self.folder)
             self._points = [step for step in resume_points.steps_in(prefix.parent) if step <= self._start_global_step]
         logger.info("resuming %s at epoch %d, batch %d", prefix, self._start_epoch + 1, self._start_batch)
 
@@ -149,7 +156,7 @@ class FashionKLIPTrainer(Trainer):
         prefix = resume_points.prefix_of(self.folder, self._global_step)
         if self._points[-1:] == [self._global_step]:
             return prefix
-        state = resume.gather_state(self._task, self._engine, self._dataset.table) | {
+        state = resume.gather_state(self._task, self._engine, self._digest) | {
             "settings": resume.settings_of(self.args, self._task.config),
             "epoch": epoch,
             "batch": batch,
@@ -157,8 +164,9 @@ class FashionKLIPTrainer(Trainer):
             "global_step": self._global_step,
             "best_score": self._best_score,
             "evaluated_step": self._evaluated_step,
+            "refreshed_step": self._refreshed_step,
             "bad_steps": (self._bad.total, self._bad.in_a_row),
-            "metrics_position": self._metrics.position if self.args.is_master_node else 0,
+            "metrics_position": self._run_log.position if self.args.is_master_node else 0,
         }
         self._engine.save(resume_points.file_of(prefix, resume_points.SHARES), resume.ENGINE_TAG)
         weights = self._engine.weights()
@@ -181,27 +189,21 @@ class FashionKLIPTrainer(Trainer):
             Interrupted: a signal asked to stop; a resume point has been saved.
             InputError: a row could not be read, too many steps gave no number, or the disk is full.
         """
-        self._tell_run()
+        precision = precision_of(self._task.config, self.args)
+        run_summary.tell(self._task, self._engine, self._dataset, self.args, self._plan, precision)
         done = self._start_epoch * len(self._sampler) + self._start_batch
         with StopSignals() as signals, TrainingBar(self._plan.total_batches, done, self.args.is_master_node) as bar:
             self._bar, self._clock = bar, WaitClock()
-            for epoch in range(self._start_epoch, math.ceil(self.args.epoch_num)):
-                self.before_epoch(epoch)
-                self._train_epoch(epoch, signals)
-                self.after_epoch()
-                self._start_batch = 0
-        self.after_train()
-
-    def _tell_run(self) -> None:
-        """The table of what will run; every process takes part, the first prints it."""
-        precision = precision_of(self._task.config, self.args)
-        rows = run_summary.run_rows(self._task, self._dataset, self.args, self._plan, precision)
-        table = self._dataset.table
-        texts = [table.pair(position).text for position in range(min(2, len(table)))]
-        with self._engine.whole():
-            memory = run_summary.measure_memory(self._task, self._engine, texts, self.args.micro_batch_size)
-        if self.args.is_master_node:
-            run_summary.show([*rows, *run_summary.memory_rows(memory)])
+            try:
+                for epoch in range(self._start_epoch, math.ceil(self.args.epoch_num)):
+                    self.before_epoch(epoch)
+                    self._train_epoch(epoch, signals)
+                    self.after_epoch()
+                    self._start_batch = 0
+                self.after_train()
+            finally:
+                if self.args.is_master_node:
+                    self._run_log.close()
 
     def before_epoch(self, _epoch: int) -> None:
         """Reshuffle; re-rank the prototypes unless a resume point has brought those of this epoch."""
@@ -209,7 +211,8 @@ class FashionKLIPTrainer(Trainer):
         self._sampler.set_epoch(_epoch)
         self._sampler.set_start_batch(self._start_batch)
         self._model.train()
-        if self._start_batch == 0:
+        by_steps = self._task.config.refresh_steps and self._global_step
+        if self._start_batch == 0 and not by_steps:
             self._refresh_prototypes()
 
     def _train_epoch(self, epoch: int, signals: StopSignals) -> None:
@@ -219,8 +222,13 @@ class FashionKLIPTrainer(Trainer):
         for number, batch in zip(numbers, batches, strict=False):
             self._step(number, batch)
             if self._plan.ends_step(epoch, number + 1) and signals.asked():
-                prefix = self._save_resume_point(epoch, number + 1)
-                raise Interrupted(f"stopped; go on with --resume_from_checkpoint={prefix}")
+                raise Interrupted(f"stopped; go on with --resume_from_checkpoint={self._stopped(epoch, number + 1)}")
+
+    def _stopped(self, epoch: int, batch: int) -> Path:
+        """The resume point to go on from: a new one, or after steps without a number the healthy one before them."""
+        if self._bad.in_a_row and self._points:
+            return resume_points.prefix_of(self.folder, self._points[-1])
+        return self._save_resume_point(epoch, batch)
 
     def _step(self, number: int, micro_batches: Sequence[Batch]) -> None:
         """Forward and backward of one batch; every `gradient_accumulation_steps` of them an optimizer step."""
@@ -228,7 +236,7 @@ class FashionKLIPTrainer(Trainer):
         last = self._plan.ends_step(epoch, number + 1)
         scale = 1 / self._plan.batches_of_step(epoch, number)
         self._losses.append(contrastive_step(self._task, self._engine, micro_batches, scale, last))
-        self._bar.advance(sum(len(batch["rows"]) for batch in micro_batches) * distributed.world_size())
+        self._bar.advance(self._sampler.batch_rows(number))
         if last:
             self.optimizer_step()
             self.after_iter(number, epoch, {})
@@ -260,21 +268,35 @@ class FashionKLIPTrainer(Trainer):
             self._save_resume_point(_epoch, _step + 1)
 
     def after_epoch(self) -> None:
-        """Evaluate, keep the best, leave a resume point at the next epoch's start."""
+        """Evaluate, keep the best, leave a resume point at the next epoch's start.
+
+        One step without a number has changed no weight; after several the model may be beyond help, and what was saved
+        before them stays.
+        """
         end = self._plan.epoch_end(self._current_epoch)
-        if self._bad.in_a_row:
+        if self._bad.in_a_row > 1:
+            lost = f"the last {self._bad.in_a_row} steps of epoch {self._current_epoch + 1} gave no number"
+            logger.warning("%s: its model is not evaluated or saved", lost)
             return
         self._evaluate_and_keep_best()
         whole = end == len(self._sampler)
         self._save_resume_point(self._current_epoch + whole, 0 if whole else end)
 
     def after_train(self) -> None:
-        """Rank the prototypes a last time, for the graph that is kept; tell where everything is."""
+        """Rank the prototypes a last time, for the graph that is kept; tell where everything is.
+
+        Raises:
+            InputError: there is no model worth saving.
+        """
+        if not self._has_model and self._bad.in_a_row < 2:  # of a finished run resumed into another folder
+            self._evaluate_and_keep_best()
+        if not self._has_model:
+            raise InputError(
+                f"training ended without a model worth saving in {self.folder}: {self._bad.total} of "
+                f"{self._global_step} steps gave no number; {self._bad.advice}."
+            )
         self._refresh_prototypes()
         if self.args.is_master_node:
-            self.tensorboard.close()
-            if self._wandb is not None:
-                self._wandb.close()
             score = f"mean recall {self._best_score:.2f}" if math.isfinite(self._best_score) else "not evaluated"
             skipped = f", {self._bad.total} steps skipped" if self._bad.total else ""
             logger.info("best model in %s, %s%s", self.folder, score, skipped)
@@ -283,7 +305,10 @@ class FashionKLIPTrainer(Trainer):
 
     def _refresh_prototypes(self) -> None:
         """Re-rank the prototypes with the encoder as it is, and tell what that costs."""
-        with self._engine.whole():
+        if self._refreshed_step == self._global_step:
+            return
+        self._refreshed_step = self._global_step
+        with self._engine.whole(), self._engine.autocast():
             report = self._task.refresh_prototypes()
         if report is not None:
             costs = {"seconds": report.seconds, "ranked": report.ranked, "share": report.share}
@@ -310,18 +335,16 @@ class FashionKLIPTrainer(Trainer):
             self._best_score = score
             self.save_checkpoint(save_best=True)
 
-    def save_checkpoint(self, save_best: bool = False) -> None:
-        """Write the best model (with the graph as its prototypes now are), or a resume point."""
-        if not save_best:
-            self._save_resume_point(self._current_epoch, 0)
-            return
+    def save_checkpoint(self, save_best: bool = True) -> None:
+        """Write the best model; resume points have a method of their own."""
+        self._has_model = True
         with self._engine.whole():
             if self.args.is_master_node:
-                card = card_of_run(self._app, self.args, self._scores)
+                card = card_of_run(self._app, self.args, len(self._dataset.table), self._scores)
                 checkpoints.write_best(self.folder, self._app.encoder, self.args, card)
         distributed.barrier()
 
     def _log(self, values: dict[str, float]) -> None:
         """Numbers of this step to `log/metrics.jsonl`, TensorBoard and W&B."""
         if self.args.is_master_node:
-            self._metrics.write(self._global_step, values)
+            self._run_log.write(self._global_step, values)

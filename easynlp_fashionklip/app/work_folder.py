@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -198,9 +198,8 @@ def fingerprint_of(
         device: where pictures are encoded.
     """
     settings = {name: value for name, value in asdict(config).items() if name not in _WITHOUT_EFFECT}
-    catalogue = table.catalogue.path
     return {
-        "catalogue": f"{catalogue.resolve()}, {catalogue.stat().st_size} bytes, {_hash_of(catalogue)}",
+        "catalogue": _described(table.catalogue.path, table.catalogue.files),
         "rows": f"{len(table)} rows, pictures {_pictures(table)}",
         "columns": f"{table.text_column}, {table.image_column}, {table.product_id_column}",
         "settings": json.dumps(settings, sort_keys=True),
@@ -214,7 +213,7 @@ def text_fingerprint(table: TextTable, config: AppConfig, pipeline: str) -> Fing
     """What the parts of a build from texts alone depend on; the file is read whole."""
     settings = {name: value for name, value in asdict(config).items() if name not in _WITHOUT_EFFECT}
     return {
-        "texts": f"{table.path.resolve()}, {table.path.stat().st_size} bytes, {_hash_of(table.path)}",
+        "texts": _described(table.path, table.files),
         "columns": f"{', '.join(table.columns)}; {table.product_id_column}",
         "settings": json.dumps(settings, sort_keys=True),
         "spaCy pipeline": f"{pipeline}, spaCy {spacy.__version__}",
@@ -222,12 +221,15 @@ def text_fingerprint(table: TextTable, config: AppConfig, pipeline: str) -> Fing
     }
 
 
-def _hash_of(path: Path) -> str:
+def _described(path: Path, files: Sequence[Path]) -> str:
+    """A table's place, size and content."""
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+    for one in files:
+        with one.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    size = sum(one.stat().st_size for one in files)
+    return f"{path.resolve()}, {size} bytes, {digest.hexdigest()}"
 
 
 def _pictures(table: PairTable) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app.arguments import check, initialise, peek
+from easynlp_fashionklip.app.build_engine import precision_of
 from easynlp_fashionklip.app.data import FashionKLIPDataset, open_pairs
 from easynlp_fashionklip.app.evaluator import FashionKLIPEvaluator
 from easynlp_fashionklip.app.frozen import keep_frozen_pictures, keep_frozen_texts, tell_what_trains
@@ -30,6 +31,7 @@ from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
 from easynlp_fashionklip.evaluation.report import FILE_NAME, result_table, write_result
 from easynlp_fashionklip.models.cpu import configure_cpu
+from easynlp_fashionklip.training.precision import lower_precision
 
 EXIT_LOST_PEER = 1
 _SIGNS_OF_A_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "ncclRemoteError")
@@ -136,11 +138,12 @@ def train(args: Namespace, config: AppConfig) -> None:
     require_products(tables[0])
     app = _load(args, config, config.pretrain_model_name_or_path, len(tables[0]))
     tell_what_trains(app.encoder)
-    keep_frozen_pictures(app.task.pictures, tables[0], config.data_workers)
-    keep_frozen_texts(app.task.text_caches[0], app.encoder, tables[0].text)
     resuming = args.resume_from_checkpoint is not None
-    if config.cva:
-        prepare_graph(app.task, tables[0], config, args.checkpoint_dir, encode=not resuming)
+    with lower_precision(distributed.local_device(), precision_of(config, args)):  # as in the steps themselves
+        keep_frozen_pictures(app.task.pictures, tables[0], config.data_workers)
+        keep_frozen_texts(app.task.text_caches[0], app.encoder, tables[0].text)
+        if config.cva:
+            prepare_graph(app.task, tables[0], config, args.checkpoint_dir, encode=not resuming)
     dataset = FashionKLIPDataset(tables[0], app.encoder.processor, seed=args.random_seed, is_training=True)
     if app.task.pictures.complete:
         dataset.pairs.transform = None  # which leaves the pictures unopened

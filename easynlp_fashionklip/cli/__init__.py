@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from easynlp_fashionklip import __version__
-from easynlp_fashionklip.cli import graph
+from easynlp_fashionklip.cli import convert, data, evaluate, graph, zoo
 from easynlp_fashionklip.errors import EXIT_BAD_INPUT, InputError
 
 APP_NAME = "fashionklip"
@@ -73,7 +73,7 @@ def _guarded(action: Callable[[], int]) -> int:
 
 
 def fashionklip_main(argv: Sequence[str] | None = None) -> int:
-    """Console script `fashionklip`: graph, sample, zoo, doctor."""
+    """Console script `fashionklip`: graph, evaluate, data, sample, zoo, convert, doctor."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return _guarded(lambda: int(arguments.action(arguments) or 0))
@@ -84,9 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"easynlp-fashionklip {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     graph.add_commands(commands.add_parser("graph", help="build, grow, inspect, export the concept graph"))
+    evaluate.add_command(
+        commands.add_parser("evaluate", help="measure a checkpoint by a protocol, or compare two runs")
+    )
+    data.add_commands(commands.add_parser("data", help="check, describe or convert a catalogue"))
     _add_sample(commands.add_parser("sample", help="draw a sample catalogue"))
-    zoo = commands.add_parser("zoo", help="list the pretrained encoders known by name")
-    zoo.set_defaults(action=_zoo)
+    zoo.add_commands(commands.add_parser("zoo", help="list, describe, download the pretrained encoders known by name"))
+    convert.add_command(commands.add_parser("convert", help="write an encoder in another program's format"))
     doctor = commands.add_parser("doctor", help="check this installation and say how to mend it")
     doctor.set_defaults(action=_doctor)
     return parser
@@ -104,13 +108,6 @@ def _sample(arguments: argparse.Namespace) -> None:
 
     summary = write_sample_catalogue(arguments.out, products=arguments.products, seed=arguments.seed)
     sys.stdout.write(f"{summary}\n")
-
-
-def _zoo(arguments: argparse.Namespace) -> None:
-    from easynlp_fashionklip.models.zoo import ZOO
-
-    for model in ZOO.values():
-        sys.stdout.write(f"{model.name:10} {model.description}\n{'':10} {model.origin}; {model.licence}\n")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

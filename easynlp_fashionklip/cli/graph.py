@@ -31,7 +31,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--catalog", type=Path, help="CSV or TSV of products with pictures")
+    parser.add_argument(
+        "--catalog", type=Path, help="catalogue of products with pictures: CSV, TSV, JSONL, Parquet, tar shards, ..."
+    )
     parser.add_argument(
         "--text", required=True, help="column of the texts; with --texts also several: title,description"
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from easynlp_fashionklip.errors import InputError
+
+if TYPE_CHECKING:
+    from easynlp_fashionklip.graph.prototype_pictures import PrototypePictures
+    from easynlp_fashionklip.graph.store import ConceptGraph
 
 
 def add_commands(commands: Any) -> None:
@@ -54,6 +58,22 @@ def _add_catalogue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", help="its column of the pictures")
     parser.add_argument("--product_id", help="its column of the product ids; found if it is product_id or id")
     parser.add_argument("--input_schema", help="EasyNLP schema of a TSV, for example text:str:1,image:str:1")
+    parser.add_argument(
+        "--image_root", default="", help="folder or .npz of its pictures; that of the table if left out"
+    )
+
+
+def _pictures(arguments: argparse.Namespace, graph: ConceptGraph) -> PrototypePictures | None:
+    from easynlp_fashionklip.graph.prototype_pictures import open_pictures
+
+    return open_pictures(
+        graph,
+        arguments.catalog,
+        arguments.image,
+        arguments.product_id,
+        arguments.input_schema,
+        arguments.image_root,
+    )
 
 
 def _stats(arguments: argparse.Namespace) -> None:
@@ -81,11 +101,10 @@ def _show(arguments: argparse.Namespace) -> None:
 
 def _browse(arguments: argparse.Namespace) -> None:
     from easynlp_fashionklip.graph.browse import write_page
-    from easynlp_fashionklip.graph.prototype_pictures import open_pictures
     from easynlp_fashionklip.graph.store import ConceptGraph
 
     graph = ConceptGraph.load(arguments.graph)
-    pictures = open_pictures(graph, arguments.catalog, arguments.image, arguments.product_id, arguments.input_schema)
+    pictures = _pictures(arguments, graph)
     write_page(graph, arguments.out, pictures, per_concept=arguments.per_concept, max_megabytes=arguments.max_mb)
     size = arguments.out.stat().st_size / 1e6
     sys.stdout.write(f"{len(graph):,} concepts, {size:.1f} MB: {arguments.out}\n")
@@ -93,12 +112,11 @@ def _browse(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     from easynlp_fashionklip.graph.export import check_format, export_graph
-    from easynlp_fashionklip.graph.prototype_pictures import open_pictures
     from easynlp_fashionklip.graph.store import ConceptGraph
 
     check_format(arguments.to)
     graph = ConceptGraph.load(arguments.graph)
-    pictures = open_pictures(graph, arguments.catalog, arguments.image, arguments.product_id, arguments.input_schema)
+    pictures = _pictures(arguments, graph)
     export_graph(graph, arguments.to, arguments.out, base=arguments.base, pictures=pictures)
     sys.stdout.write(f"{len(graph):,} concepts as {arguments.to}: {arguments.out}\n")
 

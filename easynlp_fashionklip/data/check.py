@@ -57,12 +57,13 @@ class _RowChecker:
         table = self.table
         try:
             cells = table.cells(position)
+            self.product_keys[position], self.text_keys[position] = table.keys_of(position, cells)
+            text, product_id = table.text_of(cells), table.product_id_of(position, cells)
         except InputError as error:
             return BadRow(position, BAD_ROW, str(error))
-        self.product_keys[position], self.text_keys[position] = table.keys_of(position, cells)
-        if table.text_column is not None and not table.text_of(cells).strip():
+        if table.text_column is not None and not text.strip():
             return self._bad_cell(position, EMPTY_TEXT, table.text_column, "the text is empty; write one")
-        if table.product_id_column is not None and not table.product_id_of(position, cells):
+        if table.product_id_column is not None and not product_id:
             return self._bad_cell(position, EMPTY_ID, table.product_id_column, "the product id is empty; give one")
         try:
             picture = table.image_of(position, cells)
@@ -109,18 +110,36 @@ def _duplicates(table: PairTable, keys: np.ndarray, positions: np.ndarray) -> It
     firsts = np.searchsorted(ranked, ranked[repeats], side="left")
     later, first = positions[order[repeats]], positions[order[firsts]]
     for i in np.argsort(later):
+        if table.catalogue_row(int(later[i])) == table.catalogue_row(int(first[i])):
+            continue  # captions or pictures of one row
         # Equal keys of different ids are next to impossible, but a message must never claim a duplicate wrongly.
         if table.product_id(int(later[i])) == table.product_id(int(first[i])):
             yield _duplicate(table, int(later[i]), int(first[i]))
 
 
 def _duplicate(table: PairTable, later: int, first: int) -> BadRow:
-    line = table.catalogue.line_number(table.catalogue_row(first))
+    place = table.catalogue.place(table.catalogue_row(first))
     message = (
         f"{table.where(later)}, column {table.product_id_column!r}: the id {table.product_id(later)!r} is already on "
-        f"line {line}; pass duplicate_ids=allow when several pictures of one product share an id, or mend the table."
+        f"{place}; pass duplicate_ids=allow when several pictures of one product share an id, or mend the table."
     )
     return BadRow(later, DUPLICATE_ID, message)
+
+
+def find_bad_rows(
+    table: PairTable, *, duplicate_ids: DuplicateIds = "error", workers: int = 2, progress: bool | None = None
+) -> Iterator[BadRow]:
+    """Every row that cannot be used, in file order; then, of the others, those that repeat a product's id.
+
+    Pictures are decoded. The arguments are those of `check_pairs`.
+    """
+    checker = _RowChecker(table, decode=True)
+    valid = np.ones(len(table), dtype=bool)
+    for bad in _bad_rows(checker, workers, progress):
+        valid[bad.position] = False
+        yield bad
+    if duplicate_ids == "error":
+        yield from _duplicates(table, checker.product_keys, np.flatnonzero(valid))
 
 
 class _Skipped:

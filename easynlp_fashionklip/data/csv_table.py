@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from easynlp_fashionklip.data.row_index import RowIndex, allow_long_cells, build_row_index
-from easynlp_fashionklip.data.table_file import Catalogue, read_record
+from easynlp_fashionklip.data.table_file import DelimitedFile, read_record
 from easynlp_fashionklip.errors import InputError
 
 
@@ -43,7 +43,7 @@ def _header(path: Path, index: RowIndex) -> tuple[str, ...]:
     return tuple(columns)
 
 
-class CsvTable(Catalogue):
+class CsvTable(DelimitedFile):
     """A CSV file with a header; cells may hold quoted commas, line breaks and doubled quotation marks."""
 
     def __init__(self, path: Path) -> None:

@@ -14,7 +14,7 @@ _SHOWN = 60
 _LONGEST_PATH = 1024
 _SHORTEST_ENCODED = 32
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
-_WEB_ADDRESS = re.compile(r"(https?|ftp|s3|oss|gs)://")
+WEB_ADDRESS = re.compile(r"(https?|ftp|s3|oss|gs)://")
 _BASE64_ALPHABET = re.compile(r"[A-Za-z0-9+/_=\s-]+")
 # Base64 of the first bytes of JPEG, PNG, GIF, WebP and TIFF files; '/9j/' alone could be a path.
 _ENCODED_STARTS = ("/9j/", "_9j_", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
@@ -66,7 +66,7 @@ def image_reference(value: str, folder: Path, where: str) -> ImageReference:
         return ImageReference(origin, encoded=decode_base64(value, origin))
     shown = value if len(value) <= _SHOWN else f"...{value[-_SHOWN:]}"
     origin = f"{where}, value {shown!r}"
-    if _WEB_ADDRESS.match(value):
+    if WEB_ADDRESS.match(value):
         raise InputError(f"{origin}: web addresses are not fetched; download the picture and give its path.")
     if "\0" in value:
         raise InputError(f"{origin}: a path cannot hold a NUL character; mend the cell.")

@@ -166,6 +166,28 @@ def open_image(
         return result.copy() if result is image else result
 
 
+def read_bytes(ref: ImageReference) -> bytes:
+    """The bytes of a picture's file as they are.
+
+    Raises:
+        InputError: the file is missing, empty or cannot be read.
+    """
+    if ref.encoded is not None:
+        return ref.encoded
+    with _opened(ref) as file:
+        return file.read()
+
+
+def describe_image(ref: ImageReference) -> tuple[str, tuple[int, int]]:
+    """Format ("JPEG", "PNG", ...), width and height of a picture, from its header.
+
+    Raises:
+        InputError: as `open_image`.
+    """
+    with _opened(ref) as file, _identify(ref, file, 1, MAX_PIXELS) as image:
+        return image.format or "", image.size
+
+
 def check_image(
     ref: ImageReference, *, decode: bool = False, min_side: int = MIN_SIDE, max_pixels: int = MAX_PIXELS
 ) -> None:

@@ -1,44 +1,23 @@
-"""What every catalogue format shares: rows read one at a time by seek, in any process and thread."""
+"""Tables that are one text file with a record a row: only where the records start is in memory."""
 
 from __future__ import annotations
 
-import os
-import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from easynlp_fashionklip.data.per_thread import PerThread
 from easynlp_fashionklip.data.row_index import RowIndex
+from easynlp_fashionklip.data.table import Catalogue
 from easynlp_fashionklip.errors import InputError
 
 
-class _OpenFile(threading.local):
-    """This thread's handle on a file. A handle is never shared: its position would be moved by the other side."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pid = -1
-        self._file: BinaryIO | None = None
-
-    def get(self) -> BinaryIO:
-        """The handle, opened anew after a fork."""
-        if self._file is None or self._pid != os.getpid():
-            self._file = self._path.open("rb")
-            self._pid = os.getpid()
-        return self._file
-
-
-class Catalogue(ABC):
-    """A table of text cells on disk.
-
-    Only the rows' byte offsets are in memory. Pickling carries path and offsets; the file is reopened on the other
-    side. A forked process and every thread open it for themselves.
-    """
+class TableFile(Catalogue):
+    """A text file of records. Pickling carries path and offsets; the file is reopened on the other side."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], index: RowIndex, first_record: int) -> None:
-        self.path = path
-        self.folder = path.absolute().parent
-        self.columns = columns
+        super().__init__(path, columns)
         self._index = index
         self._first_record = first_record
         self._connect()
@@ -50,20 +29,9 @@ class Catalogue(ABC):
         """The line of the file, counted from 1, on which row `i` (counted from 0) begins."""
         return self._index.line_number(self._record(i))
 
-    def row(self, i: int) -> dict[str, str]:
-        """Read row `i` (counted from 0).
-
-        Raises:
-            InputError: the row is not UTF-8 or has another number of cells than the table has columns.
-            IndexError: there is no such row.
-        """
-        cells = self._cells(self._text(i), i)
-        if len(cells) != len(self.columns):
-            raise InputError(
-                f"{self.path}, line {self.line_number(i)}: found {len(cells)} columns where {len(self.columns)} are "
-                f"expected ({', '.join(self.columns)}); {self._column_remedy()}."
-            )
-        return dict(zip(self.columns, cells, strict=True))
+    def place(self, i: int) -> str:
+        """See `Catalogue.place`."""
+        return f"line {self.line_number(i)}"
 
     @property
     def index_bytes(self) -> int:
@@ -71,17 +39,11 @@ class Catalogue(ABC):
         return self._index.starts.nbytes + self._index.jump_records.nbytes + self._index.jump_lines.nbytes
 
     @abstractmethod
-    def _cells(self, text: str, i: int) -> list[str]:
-        """Split the text of row `i` into cells."""
-
-    @abstractmethod
-    def _column_remedy(self) -> str:
-        """What to do about a row with too few or too many cells."""
+    def row(self, i: int) -> Mapping[str, str]:
+        """See `Catalogue.row`."""
 
     def _record(self, i: int) -> int:
-        if not 0 <= i < len(self):
-            raise IndexError(f"row {i} of {self.path}, which has {len(self)} rows")
-        return i + self._first_record
+        return self.require(i) + self._first_record
 
     def _text(self, i: int) -> str:
         record = self._record(i)
@@ -100,7 +62,8 @@ class Catalogue(ABC):
         return data
 
     def _connect(self) -> None:
-        self._open_file = _OpenFile(self.folder / self.path.name)
+        path = self.folder / self.path.name
+        self._open_file: PerThread[BinaryIO] = PerThread(lambda: path.open("rb"))
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -110,6 +73,32 @@ class Catalogue(ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._connect()
+
+
+class DelimitedFile(TableFile):
+    """A text file whose rows are split into cells by a mark; each has as many as the table has columns."""
+
+    def row(self, i: int) -> dict[str, str]:
+        """See `Catalogue.row`.
+
+        Raises:
+            InputError: the row is not UTF-8 or has another number of cells than the table has columns.
+        """
+        cells = self._cells(self._text(i), i)
+        if len(cells) != len(self.columns):
+            raise InputError(
+                f"{self.path}, line {self.line_number(i)}: found {len(cells)} columns where {len(self.columns)} are "
+                f"expected ({', '.join(self.columns)}); {self._column_remedy()}."
+            )
+        return dict(zip(self.columns, cells, strict=True))
+
+    @abstractmethod
+    def _cells(self, text: str, i: int) -> list[str]:
+        """Split the text of row `i` into cells."""
+
+    @abstractmethod
+    def _column_remedy(self) -> str:
+        """What to do about a row with too few or too many cells."""
 
 
 def read_record(path: Path, index: RowIndex, record: int) -> str:

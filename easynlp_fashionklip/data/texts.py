@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from easynlp_fashionklip.data.catalogue import Catalogue, open_catalogue
+from easynlp_fashionklip.data.formats import there_is
 from easynlp_fashionklip.data.pairs import PRODUCT_ID_COLUMNS
 from easynlp_fashionklip.errors import InputError
 
@@ -47,6 +48,11 @@ class TextTable(ABC):
         found = next((name for name in PRODUCT_ID_COLUMNS if name in names), None)
         self.product_id_column = _require(path, names, product_id) if product_id else found
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the rows."""
+        return (self.path,)
+
     @abstractmethod
     def __len__(self) -> int:
         """Number of rows."""
@@ -69,13 +75,13 @@ def _require(path: Path, names: Sequence[str], column: str) -> str:
 
 
 def open_texts(path: str | Path, columns: Sequence[str], product_id: str | None = None) -> TextTable:
-    """Open a Parquet file (`.parquet`, `.pq`) or a CSV file with a header.
+    """Open a Parquet file (`.parquet`, `.pq`), which is then read in order alone, or any other catalogue.
 
     Raises:
         InputError: the file is missing or of another format, or lacks a column.
     """
     path = Path(path)
-    if path.suffix.lower() in _PARQUET_SUFFIXES:
+    if path.suffix.lower() in _PARQUET_SUFFIXES and (path.is_file() or not there_is(path)):
         return ParquetTexts(path, columns, product_id)
     return CatalogueTexts(open_catalogue(path), columns, product_id)
 
@@ -86,6 +92,14 @@ class CatalogueTexts(TextTable):
     def __init__(self, catalogue: Catalogue, columns: Sequence[str], product_id: str | None = None) -> None:
         super().__init__(catalogue.path, catalogue.columns, columns, product_id)
         self._catalogue = catalogue
+        own = catalogue.id_column
+        if self.product_id_column is None and own is not None and catalogue.counts(own) is None:
+            self.product_id_column = own
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the rows."""
+        return self._catalogue.files
 
     def __len__(self) -> int:
         return len(self._catalogue)
@@ -96,8 +110,8 @@ class CatalogueTexts(TextTable):
             cells = self._catalogue.row(i)
             product = cells[self.product_id_column].strip() if self.product_id_column else str(i)
             if not product:
-                line = self._catalogue.line_number(i)
-                raise InputError(f"{self.path}, line {line}: {self.product_id_column} is empty; give each row an id.")
+                place = self._catalogue.place(i)
+                raise InputError(f"{self.path}, {place}: {self.product_id_column} is empty; give each row an id.")
             yield product, "\n".join(cells[column] for column in self.columns)
 
 

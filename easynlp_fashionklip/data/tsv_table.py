@@ -1,15 +1,20 @@
-"""EasyNLP's TSV catalogues: no header, tabs, columns named by `--input_schema`."""
+"""TSV catalogues: EasyNLP's, whose columns `--input_schema` names, and those with a header."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from easynlp_fashionklip.data.image_reference import is_encoded
 from easynlp_fashionklip.data.row_index import build_row_index
-from easynlp_fashionklip.data.table_file import Catalogue
+from easynlp_fashionklip.data.table_file import DelimitedFile, read_record
 from easynlp_fashionklip.errors import InputError
 
 _KINDS = ("str", "int", "float")
 _EXAMPLE = "write it like --input_schema=text:str:1,image:str:1"
+_NAME_THEM = "name its columns, like --input_schema=text:str:1,image:str:1"
+_LONGEST_NAME = 64
+_NOT_A_NAME = re.compile(r"[-+.\d]*|.*\.(jpe?g|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
 
 
 def parse_input_schema(schema: str) -> tuple[str, ...]:
@@ -31,19 +36,32 @@ def parse_input_schema(schema: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-class TsvTable(Catalogue):
+class TsvTable(DelimitedFile):
     """A tab-separated file without quoting; every line is a row, blank lines at the end of the file apart."""
 
-    def __init__(self, path: Path, columns: tuple[str, ...], skip_first_line: bool = False) -> None:
+    def __init__(self, path: Path, columns: tuple[str, ...] | None, skip_first_line: bool = False) -> None:
         """Index the file.
 
+        Args:
+            path: the file.
+            columns: their names; None takes them from the first line.
+            skip_first_line: the first line is no row; only with `columns`.
+
         Raises:
-            InputError: missing, empty, or nothing below the first line when that is skipped.
+            InputError: missing, empty, nothing below the first line when that is skipped or a header, or a first line
+                that cannot be a header.
         """
         index = build_row_index(path, quoted=False, keep_blank=True)
-        if skip_first_line and len(index) == 1:
+        self._named = columns is not None
+        if columns is None:
+            columns = _header(path, read_record(path, index, 0))
+            if len(index) == 1:
+                raise InputError(f"{path} is a TSV file of one line; add rows below a header, or {_NAME_THEM}.")
+        elif skip_first_line and len(index) == 1:
             raise InputError(f"{path} has no rows after the first line, which is skipped; add rows.")
-        super().__init__(path, columns, index, first_record=int(skip_first_line))
+        super().__init__(path, columns, index, first_record=int(skip_first_line or not self._named))
+        if not self._named:
+            self.column_hint = f" Its first line was read as a header; when it is none, {_NAME_THEM}."
 
     def _cells(self, text: str, i: int) -> list[str]:
         return text.split("\t")
@@ -51,4 +69,18 @@ class TsvTable(Catalogue):
     def _column_remedy(self) -> str:
         if self.path.suffix.lower() == ".csv":
             return "leave --input_schema out when this is a CSV file with a header"
+        if not self._named:
+            return "make the tabs of that line and of the header agree"
         return "make the tabs of that line and --input_schema agree"
+
+
+def _header(path: Path, line: str) -> tuple[str, ...]:
+    """The names in a first line; pictures, numbers, long texts and repeated cells are no names."""
+    names = tuple(cell.strip() for cell in line.split("\t"))
+    if len(set(names)) < len(names) or not all(map(_can_be_name, names)):
+        raise InputError(f"{path} is a TSV file whose first line is no header; {_NAME_THEM}.")
+    return names
+
+
+def _can_be_name(cell: str) -> bool:
+    return len(cell) <= _LONGEST_NAME and not _NOT_A_NAME.fullmatch(cell) and not is_encoded(cell)

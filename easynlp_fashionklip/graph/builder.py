@@ -53,7 +53,8 @@ def build_graph(
     if not len(tables.concepts):
         raise InputError(
             f"No concept is mentioned by {min_frequency} of the {len(tables.product_ids)} products; "
-            "lower min_frequency or check that the text column holds English descriptions."
+            f"lower min_frequency, or check that the text column describes them in the language of {pipeline_name(nlp)}"
+            "; for another one give a spaCy pipeline of it with spacy_model, or train with cva=false."
         )
     return ConceptGraph(tables, nlp)
 

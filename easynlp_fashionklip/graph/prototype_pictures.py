@@ -74,6 +74,7 @@ def open_pictures(
     image: str | None,
     product_id: str | None = None,
     input_schema: str | None = None,
+    image_root: str = "",
 ) -> PrototypePictures | None:
     """The pictures of a graph's prototypes from a catalogue; None when neither `catalog` nor `image` is given.
 
@@ -81,11 +82,13 @@ def open_pictures(
         InputError: only one of the two is given, the file or a column is missing, or no prototype is among the rows.
     """
     if catalog is None and image is None:
-        if product_id or input_schema:
-            raise InputError("--product_id and --input_schema belong to --catalog; give --catalog and --image too.")
+        if product_id or input_schema or image_root:
+            raise InputError(
+                "--product_id, --input_schema and --image_root belong to --catalog; give --catalog and --image too."
+            )
         return None
     if catalog is None or image is None:
         missing, given = ("--catalog", f"--image={image}") if catalog is None else ("--image", f"--catalog={catalog}")
         raise InputError(f"{given} comes without {missing}; pictures need the table and its picture column.")
-    table = PairTable(open_catalogue(catalog, input_schema=input_schema), None, image, product_id)
+    table = PairTable(open_catalogue(catalog, input_schema=input_schema), None, image, product_id, image_root)
     return PrototypePictures(table, graph)

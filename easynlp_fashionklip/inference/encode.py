@@ -172,7 +172,9 @@ def encode_images_to(
     rank, world = distributed.rank(), distributed.world_size()
     samplers = [ShardedSequentialSampler(len(table), batch_size, number, world) for number in range(world)]
     dataset = PairDataset(table, model.processor.pixels, near=model.processor.image_size)
-    loader = build_loader(dataset, samplers[rank], PairCollator(None, table), workers=workers, processes=world)
+    loader = build_loader(
+        dataset, samplers[rank], PairCollator(None, table), workers=workers, processes=distributed.processes_here()
+    )
     hidden = True if rank else (None if progress is None else not progress)
     batches = iterate_batches(loader)
     with evaluating(model), tqdm(total=len(table), desc=description, unit="picture", disable=hidden) as bar:

@@ -18,10 +18,13 @@ from torch import Tensor
 from transformers.utils import cached_file
 
 from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.models.storage import telling_disk_errors
+from easynlp_fashionklip.models.torch_file import first_line, read_torch_file
 
 CONFIG = "config.json"
 SAFETENSORS = "model.safetensors"
 PYTORCH_BIN = "pytorch_model.bin"
+_WRITING = ".writing-"
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
 """What torch, safetensors and transformers raise for a checkpoint that is damaged or does not fit its config."""
@@ -96,18 +99,22 @@ def read_tensors(source: str | Path) -> dict[str, Tensor]:
     return read_tensor_file(path)
 
 
-def read_tensor_file(path: Path) -> dict[str, Tensor]:
-    """A state dict from a .safetensors file or from a torch file (tensors only: no code of the file is run).
+def read_tensor_file(path: Path, *, trust_pickle: bool = False) -> dict[str, Any]:
+    """What a .safetensors or torch file holds: tensors by their keys, in a training checkpoint beside other things.
+
+    Args:
+        path: the file.
+        trust_pickle: let a torch file run whatever program it holds, if it holds more than weights.
 
     Raises:
-        InputError: if the file is damaged or holds anything else.
+        InputError: if the file is damaged, is no dictionary, or holds more than weights and is not trusted.
     """
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise InputError(f"{path} is damaged ({first_line(error)}); copy or download it again.") from error
+    if path.suffix == ".safetensors":
+        try:
+            return dict(safetensors.torch.load_file(path))
+        except UNREADABLE as error:
+            raise InputError(f"{path} is damaged ({first_line(error)}); copy or download it again.") from error
+    state = read_torch_file(path, trust_pickle=trust_pickle)
     if not isinstance(state, Mapping):
         raise InputError(f"{path} holds a {type(state).__name__}, not a dictionary of weights.")
     return dict(state)
@@ -129,12 +136,6 @@ def describe_content(source: str | Path) -> str:
     return f"it holds {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, without a closing full stop, to quote inside a sentence."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__
-
-
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write model.safetensors and, for EasyNLP, pytorch_model.bin with the same tensors.
 
@@ -142,12 +143,20 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
         OSError: a file could not be written, be it that the disk is full.
     """
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    try:
+    with telling_disk_errors():
         safetensors.torch.save_file(plain, folder / SAFETENSORS, metadata={"format": "pt"})
         torch.save(plain, folder / PYTORCH_BIN)
-    except (RuntimeError, SafetensorError) as error:  # neither library passes the OSError on
-        raise OSError(f"the disk may be full: {first_line(error)}") from error
     shutil.copymode(folder / PYTORCH_BIN, folder / SAFETENSORS)  # safetensors makes files that only the owner reads
+
+
+def _telling_disk_errors(write: Callable[[Path], None], folder: Path) -> None:
+    try:
+        write(folder)
+    except Exception as error:
+        # Tokenizers, written in Rust, raise a plain Exception: "No space left on device (os error 28)".
+        if type(error) is Exception and "os error" in str(error):
+            raise OSError(first_line(error)) from error
+        raise
 
 
 def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
@@ -161,8 +170,10 @@ def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target, prefix=".writing-") as temporary:
-            write(Path(temporary))
+        for leftover in target.glob(f"{_WRITING}*"):  # of a process that was killed while it wrote
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=_WRITING) as temporary:
+            _telling_disk_errors(write, Path(temporary))
             paths = sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG)
             for path in paths:
                 _to_disk(path)

@@ -17,6 +17,8 @@ from easynlp_fashionklip.models.backends import BACKENDS, UNSUPPORTED, Backend
 from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, read_config, write_folder, write_tensors
 from easynlp_fashionklip.models.processor import Processor
 
+_MAX_SCALE = 100.0
+
 
 class DualEncoder(nn.Module):
     """Embeds pictures and texts into one space.
@@ -29,6 +31,7 @@ class DualEncoder(nn.Module):
     Attributes:
         logit_scale: parameter of shape (1,), because DeepSpeed rejects 0-dim ones; on disk as in transformers.
         logit_bias: parameter of shape (1,), the sigmoid loss's bias; None in families trained with a softmax.
+        max_scale: what training holds the inverse temperature to: CLIP's limit unless it sets another.
         embed_dim: size d of the shared space.
         config: the backend's configuration, with `model_type` and `to_json_string()`.
     """
@@ -44,6 +47,7 @@ class DualEncoder(nn.Module):
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{name} is {value}, not a number; use a checkpoint from before training diverged.")
         self.logit_scale = nn.Parameter(torch.full((1,), initial))
+        self.max_scale = _MAX_SCALE
         self.logit_bias = None if bias is None else nn.Parameter(torch.full((1,), bias))
 
     @property

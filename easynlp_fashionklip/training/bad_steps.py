@@ -17,6 +17,7 @@ class BadSteps:
     Attributes:
         total: skipped since the run began.
         in_a_row: up to now; fp16 finding its scale is not counted here.
+        advice: what the user may try.
     """
 
     def __init__(self, most_in_a_row: int, advice: str = "") -> None:
@@ -24,7 +25,7 @@ class BadSteps:
         self.total = 0
         self.in_a_row = 0
         self._most = most_in_a_row
-        self._advice = advice
+        self.advice = advice
 
     def count(self, step: int, loss: float, result: StepResult) -> None:
         """Take note of a step.
@@ -45,6 +46,6 @@ class BadSteps:
         if self.in_a_row >= self._most:
             raise InputError(
                 f"training stopped at step {step}: the loss or its gradient was no number in {self.in_a_row} steps in "
-                f"a row ({told}); {self._advice}, and resume from the last checkpoint."
+                f"a row ({told}); {self.advice}, and resume from the last checkpoint."
             )
         logger.warning("step %d is skipped: %s (%d in a row)", step, told, self.in_a_row)

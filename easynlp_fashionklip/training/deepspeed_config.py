@@ -131,6 +131,10 @@ def _agreed(written: Any, value: Any, key: str, flag: str, path: str | Path) -> 
 
 def _autocast(written: dict[str, Any], dtype: torch.dtype, path: str | Path) -> dict[str, Any]:
     """The section `torch_autocast`: gradients and weights travel in fp32 unless the file lists modules itself."""
+    if not isinstance(written, dict):
+        raise InputError(
+            f"deepspeed_config={path}: torch_autocast is {json.dumps(written)}, not an object; remove the key."
+        )
     if dtype not in (torch.float32, torch.bfloat16):
         raise InputError("precision=fp16 is not supported with deepspeed_config; give precision=bf16 or fp32.")
     half = dtype == torch.bfloat16

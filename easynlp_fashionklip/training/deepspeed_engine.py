@@ -1,7 +1,7 @@
 """Training with DeepSpeed: ZeRO shares out optimizer state (stage 1), gradients (2) and weights (3) over processes.
 
-DeepSpeed averages gradients over the processes, as DistributedDataParallel does; as every process computes the global
-loss (`distributed.gather_with_grad`), that mean is the exact gradient.
+DeepSpeed averages gradients over the processes, as DistributedDataParallel does; as each process computes its part of
+the global loss times the number of processes (`FashionKLIPTask.compute_loss`), that mean is the exact gradient.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ def build(
     backward_passes: int,
     max_grad_norm: float,
     dtype: torch.dtype = torch.float32,
-    equal_passes: bool = True,
 ) -> DeepSpeedEngine:
     """Start DeepSpeed; a collective call.
 
@@ -64,8 +63,6 @@ def build(
         backward_passes: of an optimizer step on each process (the last of an epoch may have fewer).
         max_grad_norm: norm that the whole gradient is clipped to; 0 does not clip.
         dtype: of the forward pass, float32 or bfloat16.
-        equal_passes: whether all processes always make the same number of backward passes; from stage 2 on, where
-            gradients travel with every pass, the others would wait for ever.
 
     Raises:
         InputError: DeepSpeed is missing, or the file cannot be used.
@@ -80,11 +77,6 @@ def build(
         dtype=dtype,
     )
     stage = int(config["zero_optimization"]["stage"])
-    if stage > 1 and not equal_passes:
-        raise InputError(
-            f"deepspeed_config={config_path}: ZeRO stage {stage} needs as many micro-batches on every process; give "
-            "drop_last=true and a contrastive_batch_size divisible by the number of processes, or stage 1."
-        )
     deepspeed = _import_quietly()
     _join_group(deepspeed)
     _refuse_unknown_keys(deepspeed, config, config_path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
+from easynlp_fashionklip.training.precision import lower_precision
 
 _NAME = "torch"
+_USE_ALL_WEIGHTS = ("clip", "fashionklip-pair")  # of others some may be idle, such as DINOv2's mask token
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,11 @@ class LocalEngine:
         device = next(module.parameters()).device
         self.module = module
         if distributed.is_distributed():
-            self.module = DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None)
+            self.module = DistributedDataParallel(
+                module,
+                device_ids=[device.index] if device.type == "cuda" else None,
+                find_unused_parameters=encoder.backend.model_type not in _USE_ALL_WEIGHTS,
+            )
         self._device = device.type
         self._finite = torch.ones((), dtype=torch.bool, device=device)  # the losses since the last step
         self._encoder = encoder
@@ -121,10 +127,7 @@ class LocalEngine:
 
     def autocast(self) -> AbstractContextManager[None]:
         """bfloat16 or float16 arithmetic over float32 weights; nothing in full precision."""
-        lower = self._dtype != torch.float32
-        return cast(
-            AbstractContextManager[None], torch.autocast(self._device, self._dtype if lower else None, enabled=lower)
-        )
+        return lower_precision(self._device, self._dtype)
 
     @contextlib.contextmanager
     def synchronised(self, last: bool) -> Iterator[None]:
@@ -150,6 +153,8 @@ class LocalEngine:
         if not skipped:
             self._scaler.step(self._optimizer)
             self._schedule.step()
+            with torch.no_grad():  # so that the way back from the limit is never long
+                self._encoder.logit_scale.clamp_(max=math.log(self._encoder.max_scale))
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
         return StepResult(norm, skipped, rescaled)

@@ -117,10 +117,6 @@ class FrozenPictures:
         assert self.cache is not None
         self.cache.store(rows, outputs)
 
-    def needs_pixels(self, rows: Tensor) -> Tensor:
-        """Which of int64 rows (n,) must come with their pixels: bool (n,), all or none."""
-        return torch.full((len(rows),), not self.complete)
-
     def encode(self, batch: Mapping[str, Any]) -> Tensor:
         """(n, d) unit vectors of a batch's pictures: of its `pixel_values`, or without them of its `rows`."""
         device = self.model.logit_scale.device

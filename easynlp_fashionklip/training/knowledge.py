@@ -145,7 +145,8 @@ class ConceptKnowledge:
             InputError: it is of another graph, or of other prototype settings.
         """
         chosen = state["selected"]
-        if state["concepts"] != self._fingerprint() or (chosen and max(chosen["rank"], default=0) >= self._slots_each):
+        most = int(chosen["rank"].max()) if chosen and len(chosen["rank"]) else 0
+        if state["concepts"] != self._fingerprint() or most >= self._slots_each:
             raise InputError(
                 "--resume_from_checkpoint was saved with another concept graph; give the graph_dir and the graph "
                 "settings that the run was started with."

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 FILE_NAME = "metrics.jsonl"
@@ -37,14 +38,24 @@ class MetricsLog:
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         plain = {name: finite.get(name) for name in values}
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **plain}) + "\n")
+            self._append(json.dumps({"step": step, **plain}) + "\n")
             for listener in self._listeners:
                 listener(finite, step)
         except OSError as error:
             if not self._failed:
                 logger.warning("%s cannot be written (%s): some of its lines will be missing", self.path, error)
             self._failed = True
+
+    def _append(self, line: str) -> None:
+        """The whole line or nothing of it, so that the next one does not go on in its midst."""
+        before = self.position
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                file.write(line.encode())
+        except OSError:
+            with suppress(OSError):
+                os.truncate(self.path, before)
+            raise
 
 
 def cut(path: Path, step: int, position: int | None = None) -> None:

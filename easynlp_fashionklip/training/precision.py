@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import cast
+
 import torch
 
 from easynlp_fashionklip.config import Precision
@@ -10,6 +13,13 @@ from easynlp_fashionklip.models.cpu import cpu_half_is_faster
 
 NAMES: dict[torch.dtype, str] = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 _NAMED = {name: dtype for dtype, name in NAMES.items()}
+
+
+def lower_precision(device: torch.device | str, dtype: torch.dtype) -> AbstractContextManager[None]:
+    """bfloat16 or float16 arithmetic over float32 weights inside; with float32 nothing is changed."""
+    kind = torch.device(device).type
+    lower = dtype != torch.float32
+    return cast(AbstractContextManager[None], torch.autocast(kind, dtype if lower else None, enabled=lower))
 
 
 def resolve_precision(device: torch.device, setting: Precision, use_amp: bool) -> torch.dtype:

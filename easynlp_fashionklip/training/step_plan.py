@@ -25,7 +25,7 @@ class StepPlan:
     @property
     def total_batches(self) -> int:
         """Of the whole run."""
-        return math.ceil(self.batches_per_epoch * self.epochs)
+        return math.ceil(round(self.batches_per_epoch * self.epochs, 6))  # 10 * 1.1 is more than 11 by a rounding
 
     @property
     def total_steps(self) -> int:

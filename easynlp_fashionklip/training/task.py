@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.losses import ConceptVisualAlignmentLoss, balance_weight, total_loss
+from easynlp_fashionklip.losses.functional import MAX_SCALE, inverse_temperature
 from easynlp_fashionklip.losses.itc import SIGMOID_INITIAL_SCALE, itc_loss
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
@@ -21,7 +22,6 @@ from easynlp_fashionklip.training.global_batch import GlobalBatch, gather_batch
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
 from easynlp_fashionklip.training.refresh import RefreshReport, refresh
 
-MAX_SCALE = 100.0
 Batch = dict[str, Any]
 
 
@@ -41,10 +41,9 @@ class FashionKLIPTask(nn.Module):
         super().__init__()
         self.model = model
         self.config = config
-        self.num_rows = num_rows
         self.itc = itc_loss(config.itc_loss, config.loss_chunk, model.logit_bias)
         self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes, config.loss_chunk)
-        self._max_scale = _begin_similarity(model, config)
+        _begin_similarity(model, config)
         if config.gradient_checkpointing:
             model.set_gradient_checkpointing()
         self.knowledge: ConceptKnowledge | None = None
@@ -154,7 +153,7 @@ class FashionKLIPTask(nn.Module):
             processes, so that the mean over processes, as of DistributedDataParallel, is the gradient of the whole.
         """
         whole: GlobalBatch = outputs["global_batch"]
-        scale = self.model.logit_scale.exp().clamp(max=self._max_scale)
+        scale = inverse_temperature(self.model.logit_scale, self.model.max_scale)
         both = torch.cat([outputs["image_embeds"], outputs["text_embeds"]], dim=1)
         images, texts = distributed.gather_with_grad(both, whole.sizes).chunk(2, dim=1)
         # Not as a module, behind which ZeRO-3 would take the bias away before its gradient is handed on.
@@ -183,16 +182,11 @@ class FashionKLIPTask(nn.Module):
         return torch.where(cva > 0, self.config.cva_weight, 0.0)
 
 
-def _begin_similarity(model: DualEncoder, config: AppConfig) -> float:
-    """Set what the loss needs of a model's temperature and bias; returns the temperature's bound, as its inverse."""
+def _begin_similarity(model: DualEncoder, config: AppConfig) -> None:
+    """Set what the loss needs of a model's temperature and bias."""
     sigmoid, bias = config.itc_loss == "sigmoid", model.logit_bias
     if bias is not None:
         bias.requires_grad_(sigmoid)  # a softmax takes no notice of it
-    if sigmoid and bias is not None:
-        return math.inf
-    with torch.no_grad():
-        if sigmoid:
-            model.logit_scale.fill_(math.log(SIGMOID_INITIAL_SCALE))
-        elif bias is not None:  # SigLIP's may lie beyond the bound, from where no gradient would bring it back
-            model.logit_scale.clamp_(max=math.log(0.9999 * MAX_SCALE))
-    return MAX_SCALE
+        model.max_scale = math.inf if sigmoid else MAX_SCALE
+    elif sigmoid:
+        nn.init.constant_(model.logit_scale, math.log(SIGMOID_INITIAL_SCALE))

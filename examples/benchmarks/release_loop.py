@@ -26,36 +26,39 @@ class ReleaseLoop:
         self.model = model
         self.prompts = knowledge.prompts()
         self.rows = knowledge.prototype_rows.tolist()
-        self.vectors: list[np.ndarray] = list(bank.float().numpy())
+        self.vectors: list[np.ndarray] = list(bank.float().cpu().numpy())
 
     def loss(self, image_embeds: Tensor, concepts: list[list[int]], scale: Tensor) -> Tensor:
         """Args: image_embeds: (B, d). concepts: of each pair, most specific first. scale: inverse temperature."""
-        total = torch.zeros(())
+        device = image_embeds.device
+        total = torch.zeros((), device=device)
         for slot in range(SLOTS):
             named = [own[slot] if slot < len(own) else -1 for own in concepts]
             tokens = self.model.processor.tokenize([self.prompts[one] if one >= 0 else "" for one in named])
-            texts = self.model.encode_text(tokens["input_ids"], tokens["attention_mask"])
+            texts = self.model.encode_text(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
             total = total + self._slot(image_embeds, texts, named, scale)
         return total / SLOTS
 
     def _slot(self, image_embeds: Tensor, texts: Tensor, named: list[int], scale: Tensor) -> Tensor:
         batch, dim = image_embeds.shape
-        prototypes = torch.zeros(batch, PROTOTYPES, dim)
+        device = image_embeds.device
+        prototypes = torch.zeros(batch, PROTOTYPES, dim, device=device)
         for pair, concept in enumerate(named):
             for place, row in enumerate(self.rows[concept] if concept >= 0 else ()):
                 if row >= 0:
-                    prototypes[pair, place] = torch.tensor(self.vectors[row])
-        chosen, weights = torch.zeros(batch, NEAREST, dim), torch.zeros(batch, NEAREST)
+                    prototypes[pair, place] = torch.tensor(self.vectors[row], device=device)
+        chosen = torch.zeros(batch, NEAREST, dim, device=device)
+        weights = torch.zeros(batch, NEAREST, device=device)
         for pair in range(batch):
-            similarity = prototypes[pair] @ image_embeds[pair].detach()
+            similarity = prototypes[pair] @ image_embeds[pair].detach().float()
             weights[pair], index = similarity.topk(NEAREST)
             chosen[pair] = prototypes[pair, index]
         weights = F.normalize(weights, dim=0).clamp(min=0)
         share = weights.sum(dim=0) / weights.sum().clamp(min=1e-6)
-        target = torch.arange(batch)
+        target = torch.arange(batch, device=device)
         losses = []
         for rank in range(NEAREST):
             logits = scale * chosen[:, rank] @ texts.T
             both = (F.cross_entropy(one, target, weights[:, rank] + 1e-6) for one in (logits, logits.T))
-            losses.append(share[rank] * sum(both, torch.zeros(())) / 2)
+            losses.append(share[rank] * torch.stack(list(both)).sum() / 2)
         return torch.stack(losses).sum()

@@ -31,9 +31,20 @@ from easynlp_fashionklip.training.task import FashionKLIPTask
 RATE, DECAY, MANY = 1e-4, 0.1, 10**6
 
 
-def peak_rss() -> float:
-    """Largest resident set of this process so far, in MiB."""
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def peak_memory(device: str) -> float:
+    """The most that this process has taken so far, in MiB: of the GPU's memory, or its resident set."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def wait_for(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def least(ways: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, float]:
@@ -76,7 +87,7 @@ class ViTSteps:
         torch.manual_seed(0)
         model = DualEncoder(ClipBackend(CLIPModel(CLIPConfig())), _NoTexts()).to(device).train()  # type: ignore[arg-type]
         self._task = FashionKLIPTask(model, AppConfig(cva=False), 0)
-        self._engine = local_engine(self._task, torch.bfloat16 if precision == "bf16" else torch.float32)
+        self._engine = local_engine(self._task, PRECISIONS[precision])
         keys = torch.arange(batch)
         self._batch = {
             "pixel_values": self.pictures,
@@ -99,8 +110,7 @@ class ViTSteps:
         """Take some steps."""
         for _ in range(steps):
             self._step()
-        if self.device == "cuda":
-            torch.cuda.synchronize()
+        wait_for(self.device)
 
     def timed(self, steps: int) -> float:
         """Seconds a step."""
@@ -112,10 +122,11 @@ class ViTSteps:
 class PairsInMemory:
     """A few decoded batches of a catalogue, `starter`, and its concept graph with prototypes."""
 
-    def __init__(self, data: Path, batch: int, steps: int) -> None:
+    def __init__(self, data: Path, batch: int, steps: int, precision: str, device: str) -> None:
         torch.manual_seed(0)
+        self.device = device
         self._config = AppConfig(image_size=112, data_workers=0)
-        model = load_pretrained("starter", image_size=112, seed=1).train()
+        model = load_pretrained("starter", image_size=112, seed=1).to(device).train()
         table = open_pairs(
             str(data), self._config, text="caption", image="image", input_schema=None, skip_first_line=False
         )
@@ -124,7 +135,7 @@ class PairsInMemory:
         with tempfile.TemporaryDirectory() as folder:
             prepare_graph(self._task, table, self._config, folder)
         model.train()
-        self._engine = local_engine(self._task)
+        self._engine = local_engine(self._task, PRECISIONS[precision])
         dataset = FashionKLIPDataset(table, model.processor, seed=1, is_training=True)
         sampler = GlobalBatchSampler(len(table), batch, seed=1)
         loader = build_loader(dataset.pairs, sampler, dataset.batch_fn, workers=0)
@@ -147,24 +158,28 @@ class PairsInMemory:
         """As training does it."""
         self._train([next(self._turn)])
 
-    def uncached_cva_step(self) -> None:
-        """As for a text tower that trains: concepts pass it in every step (captions are not kept, either)."""
-        tower = self._task.model.backend.text_tower
-        caches, trainable = (self._task._caption_cache, self._task._concept_cache), tower.trainable
-        self._task._caption_cache = self._task._concept_cache = None
-        self._train([next(self._turn)])
-        self._task._caption_cache, self._task._concept_cache = caches
-        tower.trainable = trainable
+    def uncached(self, step: Callable[[], None]) -> Callable[[], None]:
+        """The step as for a text tower that trains: captions and concepts pass it each time."""
+
+        def run() -> None:
+            caches = self._task._caption_cache, self._task._concept_cache
+            self._task._caption_cache = self._task._concept_cache = None
+            step()
+            self._task._caption_cache, self._task._concept_cache = caches
+
+        return run
 
     def release_step(self) -> None:
         """ITC, and the concepts in the release's way."""
         batch = next(self._turn)
         self._task.knowledge = None
-        outputs = self._task(batch)
+        with self._engine.autocast():
+            outputs = self._task(batch)
         losses = self._task.compute_loss(outputs)
         self._task.knowledge = self._knowledge
         scale = self._task.model.logit_scale.exp()
-        concepts = self._release.loss(outputs["image_embeds"], self._named(batch), scale)
+        with self._engine.autocast():
+            concepts = self._release.loss(outputs["image_embeds"], self._named(batch), scale)
         self._engine.backward(0.8 * losses["loss"] + 0.2 * concepts.squeeze(), last=True)
         self._engine.step()
 
@@ -181,3 +196,4 @@ class PairsInMemory:
     def _train(self, micro_batches: list[dict[str, Any]]) -> None:
         contrastive_step(self._task, self._engine, micro_batches)
         self._engine.step()
+        wait_for(self.device)

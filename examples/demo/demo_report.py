@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from svg_charts import Series, line_chart
+from easynlp_fashionklip.evaluation.svg_charts import Series, line_chart
 
 STYLE = Path(__file__).with_name("demo_report.css")
 DIRECTIONS = {"image_to_text": "picture to text", "text_to_image": "text to picture"}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from easynlp_fashionklip.data import row_index
 from easynlp_fashionklip.data.catalogue import Catalogue, open_catalogue
+from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.errors import InputError
 
 SCHEMA = "text:str:1,image:str:1"
@@ -134,6 +135,15 @@ def test_tsv_by_schema(tmp_path: Path) -> None:
     assert [catalogue.line_number(i) for i in range(2)] == [1, 2]
 
 
+def test_tsv_with_a_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", 'id\ttext\n7\ta "red" dress\n')
+    catalogue = open_catalogue(path)
+    assert rows_of(catalogue) == [{"id": "7", "text": 'a "red" dress'}]
+    assert catalogue.line_number(0) == 2
+    with pytest.raises(InputError, match="no column 'caption'.* read as a header; when it is none, name its columns"):
+        PairTable(catalogue, "caption")
+
+
 def test_tsv_keeps_blank_lines_between_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.tsv", "one\n\nthree\n\n")
     for chunk in (1, 3, 100):
@@ -188,6 +198,11 @@ def test_bad_csv_is_named(tmp_path: Path, data: bytes, words: list[str]) -> None
         ("", {"input_schema": SCHEMA}, ["is empty"]),
         ("text\timage\n", {"input_schema": SCHEMA, "skip_first_line": True}, ["no rows after the first line"]),
         ("a\tb\n", {}, ["is a TSV file", "--input_schema=text:str:1"]),
+        ("a red dress\timages/1.jpg\nx\ty\n", {}, ["first line is no header", "--input_schema=text:str:1"]),
+        (f"text\t{'iVBORw0KGgo' * 4}\nx\ty\n", {}, ["first line is no header"]),
+        ("id\t2\nx\ty\n", {}, ["first line is no header"]),
+        ("id\tid\nx\ty\n", {}, ["first line is no header"]),
+        ("id\ttext\nx\n", {}, ["line 2", "found 1 columns where 2", "the header agree"]),
         ("a\n", {"input_schema": "text"}, ["'text' is not name:kind:length"]),
         ("a\n", {"input_schema": "text:blob:1"}, ["'text:blob:1'"]),
         ("a\n", {"input_schema": "text:str:1,text:str:1"}, ["'text' comes twice"]),

@@ -41,6 +41,11 @@ def test_learning_rates_that_no_model_survives(refused: Run, rate: str) -> None:
     assert "--learning_rate" in refused(f"--learning_rate={rate}")
 
 
+@pytest.mark.parametrize("flag", ["max_grad_norm=-1", "weight_decay=-1", "warmup_proportion=2"])
+def test_numbers_out_of_range(refused: Run, flag: str) -> None:
+    assert f"--{flag} is out of range" in refused(f"--{flag}")
+
+
 def test_a_batch_of_one(refused: Run) -> None:
     assert "--micro_batch_size=1 compares" in refused("--micro_batch_size=1")
     assert "contrastive_batch_size=1 compares" in refused(parameters=f"{TINY} contrastive_batch_size=1")
@@ -85,11 +90,24 @@ def test_another_model(refused: Run, trained: Path, tmp_path: Path) -> None:
 def test_a_changed_catalogue(refused: Run, trained: Path, tmp_path: Path, rows_of: Run, write_table: Run) -> None:
     rows = rows_of(tmp_path, 32)
     more = write_table(tmp_path / "more.csv", [*rows, *([f"q{n}", *row[1:]] for n, row in enumerate(rows[:3]))])
-    assert "other rows (32, here 35)" in refused(resume(trained), table=more)
+    assert "other rows or pictures (32 rows, here 35)" in refused(resume(trained), table=more)
     rows[7][2] += " and a belt"
-    assert "other rows (32, here 32)" in refused(resume(trained), table=write_table(tmp_path / "edited.csv", rows))
+    edited = write_table(tmp_path / "edited.csv", rows)
+    assert "other rows or pictures (32 rows, here 32)" in refused(resume(trained), table=edited)
     rows[7], rows[8] = rows[8], rows[7]
     assert "other rows" in refused(resume(trained), table=write_table(tmp_path / "swapped.csv", rows))
+
+
+def test_a_changed_picture(refused: Run, trained: Path, tmp_path: Path, rows_of: Run, write_table: Run) -> None:
+    table = write_table(tmp_path / "same.csv", rows_of(tmp_path, 32))
+    with (tmp_path / "images" / "p7.png").open("ab") as picture:
+        picture.write(b"\0")
+    assert "other rows or pictures (32 rows, here 32)" in refused(resume(trained), table=table)
+
+
+def test_another_loss(refused: Run, trained: Path) -> None:
+    sentence = refused(resume(trained), parameters=f"{TINY} itc_loss=sigmoid")
+    assert "was saved with another itc_loss" in sentence
 
 
 def test_with_and_without_a_graph(refused: Run, trained: Path) -> None:

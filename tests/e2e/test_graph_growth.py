@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
+from growing import SETTINGS, build, by_texts, bytes_of, described, expand, write_texts
 
 from easynlp_fashionklip.app import graph_build, work_folder
 from easynlp_fashionklip.graph import ConceptGraph
@@ -24,16 +23,6 @@ from easynlp_fashionklip.graph.engines.chunk import SegmentMiner
 from easynlp_fashionklip.models.zoo import load_pretrained
 
 Run = Callable[..., Any]
-SETTINGS = "num_prototypes=4 num_candidates=8 data_workers=0 mining_processes=1"
-ODD = [
-    "Red dress \U0001f457\U0001f525 with long sleeves",
-    "فستان أحمر بأكمام طويلة",
-    "红色长袖连衣裙",
-    "Red\x00 dress\x07 with\x1b[31m pockets\ufffd",
-    "red dress " * 10_000,
-    "a" * 100_000,
-    "",
-]
 
 
 @pytest.fixture(scope="module")
@@ -45,36 +34,6 @@ def halves(catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, part in (("all", rows), ("old", rows[: len(rows) // 2]), ("new", rows[len(rows) // 2 :])):
         (folder / f"{name}.csv").write_text("\n".join([header, *part]) + "\n", encoding="utf-8")
     return folder
-
-
-def build(catalog: Path, out: Path) -> list[str]:
-    argv = ["graph", "build", "--catalog", str(catalog), "--text", "caption", "--image", "image", "--model", "tiny"]
-    return [*argv, "--out", str(out), "--set", SETTINGS]
-
-
-def expand(catalog: Path, graph: Path, *more: str) -> list[str]:
-    argv = ["graph", "expand", "--catalog", str(catalog), "--text", "caption", "--image", "image"]
-    return [*argv, "--graph", str(graph), "--set", "data_workers=0 mining_processes=1", *more]
-
-
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def described(graph: ConceptGraph) -> dict[str, object]:
-    """By phrase, as new concepts have other numbers."""
-    tables = graph.tables
-    phrases, is_a = tables.concepts.phrases, tables.hierarchy
-    offsets, mentions = graph.mentions_of(tables.product_ids)
-    return {
-        "edges": {(phrases[a], phrases[b]) for a, b in zip(is_a.child, is_a.parent, strict=True)},
-        "frequency": dict(zip(phrases, tables.frequency.tolist(), strict=True)),
-        "mentions": {
-            product: sorted(phrases[one] for one in mentions[offsets[row] : offsets[row + 1]])
-            for row, product in enumerate(tables.product_ids)
-        },
-        "prototypes": {phrase: [(p.image_id, p.rank) for p in graph.prototypes(i)] for i, phrase in enumerate(phrases)},
-    }
 
 
 @pytest.fixture(scope="module")
@@ -257,59 +216,10 @@ def test_a_killed_build_goes_on(halves: Path, tmp_path: Path, fashionklip_here: 
 # ------------------------------------------------------------------------------------------------------- texts alone
 
 
-def write_texts(path: Path, texts: list[str], first: int = 0) -> Path:
-    pq.write_table(pa.table({"id": [f"p{first + row}" for row in range(len(texts))], "text": texts}), path)
-    return path
-
-
-def by_texts(command: str, texts: Path, folder: Path) -> list[str]:
-    where = ["--out", str(folder)] if command == "build" else ["--graph", str(folder)]
-    return ["graph", command, "--texts", str(texts), "--text", "text", *where, "--set", "mining_processes=1"]
-
-
-def test_texts_grow_a_graph_of_texts(tmp_path: Path, fashionklip_here: Run) -> None:
-    texts = [f"{colour} {kind} with a hood" for colour in ("Red", "Black", "Blue") for kind in ("Dress", "Coat") * 2]
-    old, new, whole = texts[:5], texts[5:], texts
-    assert fashionklip_here(by_texts("build", write_texts(tmp_path / "old.parquet", old), tmp_path / "graph")).code == 0
-    added = write_texts(tmp_path / "new.parquet", new, len(old))
-    outcome = fashionklip_here(by_texts("expand", added, tmp_path / "graph"))
-    assert outcome.code == 0, outcome.err
-    assert fashionklip_here(by_texts("build", write_texts(tmp_path / "all.parquet", whole), tmp_path / "all")).code == 0
-    graphs = [ConceptGraph.load(tmp_path / name) for name in ("graph", "all")]
-    assert described(graphs[0]) == described(graphs[1])
-
-
 def test_pictures_cannot_be_grown_by_texts(graph: Path, tmp_path: Path, fashionklip_here: Run) -> None:
     outcome = fashionklip_here(by_texts("expand", write_texts(tmp_path / "t.parquet", ["Red Dress"]), graph))
     assert outcome.code == 2
     assert "--catalog" in outcome.err
-
-
-def test_odd_texts_do_no_harm(tmp_path: Path, fashionklip_here: Run) -> None:
-    texts = write_texts(tmp_path / "odd.parquet", [*ODD, "Red dress", "Red dress"])
-    outcome = fashionklip_here(by_texts("build", texts, tmp_path / "graph"))
-    assert outcome.code == 0, outcome.err
-    graph = ConceptGraph.load(tmp_path / "graph")
-    found = graph.find("red dress")
-    assert found is not None and found.frequency == 5
-    assert all(len(phrase) < 60 for phrase in graph.tables.concepts.phrases)
-
-
-@pytest.mark.parametrize("texts", [["and so on", "of the", "very nice indeed"], ["", ""]])
-def test_a_catalogue_without_nouns(texts: list[str], tmp_path: Path, fashionklip_here: Run) -> None:
-    outcome = fashionklip_here(by_texts("build", write_texts(tmp_path / "t.parquet", texts), tmp_path / "graph"))
-    assert outcome.code == 2
-    assert "No concept is mentioned" in outcome.err
-    assert not (tmp_path / "graph").exists()
-
-
-def test_what_fails_at_once_leaves_nothing(tmp_path: Path, fashionklip_here: Run) -> None:
-    pytest.importorskip("ray.data")
-    texts = write_texts(tmp_path / "t.parquet", ["Red dress", "Red dress"])
-    more = ["--engine", "ray", "--ray-address", "127.0.0.1:1"]
-    outcome = fashionklip_here([*by_texts("build", texts, tmp_path / "graph"), *more])
-    assert outcome.code == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
 
 
 # ------------------------------------------------------------------------------------------- what cannot grow exactly
@@ -329,17 +239,6 @@ def test_pictures_without_product_ids_are_refused(halves: Path, graph: Path, fas
     outcome = fashionklip_here(expand(without_ids(halves / "new.csv"), graph))
     assert outcome.code == 2
     assert "has no column of product ids" in outcome.err and "--set product_id=COLUMN" in outcome.err
-
-
-def test_texts_without_product_ids_are_refused(tmp_path: Path, fashionklip_here: Run) -> None:
-    for name, garment in (("old", "dress"), ("new", "coat")):
-        pq.write_table(pa.table({"text": [f"Red {garment}"] * 3}), tmp_path / f"{name}.parquet")
-    assert fashionklip_here(by_texts("build", tmp_path / "old.parquet", tmp_path / "graph")).code == 0
-    before = bytes_of(tmp_path / "graph")
-    outcome = fashionklip_here(by_texts("expand", tmp_path / "new.parquet", tmp_path / "graph"))
-    assert outcome.code == 2
-    assert "has no column of product ids" in outcome.err and "--id COLUMN" in outcome.err
-    assert bytes_of(tmp_path / "graph") == before
 
 
 @pytest.mark.usefixtures("untouched")
@@ -367,17 +266,6 @@ def test_an_unreadable_catalogue(graph: Path, tmp_path: Path, fashionklip_here: 
         outcome = fashionklip_here(expand(path, graph))
         assert outcome.code == 2
         assert words in outcome.err and "Traceback" not in outcome.err
-
-
-def test_an_unreadable_parquet_file(tmp_path: Path, fashionklip_here: Run) -> None:
-    texts = write_texts(tmp_path / "t.parquet", ["Red Dress", "Red Dress"])
-    assert fashionklip_here(by_texts("build", texts, tmp_path / "graph")).code == 0
-    before = bytes_of(tmp_path / "graph")
-    (tmp_path / "bad.parquet").write_bytes(texts.read_bytes()[:-20])
-    outcome = fashionklip_here(by_texts("expand", tmp_path / "bad.parquet", tmp_path / "graph"))
-    assert outcome.code == 2
-    assert "bad.parquet cannot be read as Parquet" in outcome.err
-    assert bytes_of(tmp_path / "graph") == before
 
 
 @pytest.mark.slow

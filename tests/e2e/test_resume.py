@@ -130,6 +130,26 @@ def test_killed_between_steps(step: int, whole: Path, argv_of: Any, tmp_path: Pa
     assert_equal_runs(whole, folder)
 
 
+def test_all_other_ways_to_train_killed(argv_of: Any, tmp_path: Path) -> None:
+    """Gradient caching, sigmoid, tiles, grouped batches, an uneven end and checkpointing, at once."""
+    parameters = (
+        "contrastive_batch_size=8 itc_loss=sigmoid loss_chunk=3 batch_sampler=grouped drop_last=false "
+        "gradient_checkpointing=true"
+    )
+    folders = [tmp_path / name / "out" for name in ("whole", "killed")]
+    for folder in folders:
+        folder.parent.mkdir()
+    argvs = [argv_of(folder, batch=4, parameters=parameters) for folder in folders]
+    run = Run(argvs[0], tmp_path / "whole.txt")
+    assert run.wait() == [0], run.said
+    for told in (f"{STEPS} (2 epochs", "micro-batches of 4", "grouped", "less with gradient_checkpointing"):
+        assert told in run.said, told  # in the table of what will run
+    kill_at(Run(argvs[1], tmp_path / "killed.txt"), folders[1], 5)
+    resume(argvs[1], folders[1])
+    assert_equal_runs(*folders)
+    assert point(folders[1])["itc"]
+
+
 def kill_at(run: Run, folder: Path, step: int) -> None:
     """Kill -9 once a step's line is written."""
     path, end = folder / "log" / "metrics.jsonl", time.monotonic() + 120

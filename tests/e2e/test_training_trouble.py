@@ -124,8 +124,29 @@ def test_nothing_is_saved_while_no_step_succeeds(argv_of: Any, folder: Path, tmp
     assert resume_points.steps_in(folder) == [8]
 
 
-def at_most(size: int) -> Callable[[], None]:
-    return FullDisk(size)
+def test_a_last_step_without_a_number_loses_no_epoch(argv_of: Any, folder: Path, tmp_path: Path) -> None:
+    said = ended(Run(argv_of("--epoch_num=1"), tmp_path / "log.txt", hook=Poison(4)), 0)
+    assert (folder / "model.safetensors").is_file() and "1 steps skipped" in said
+
+
+def test_several_last_steps_without_a_number(argv_of: Any, folder: Path, tmp_path: Path) -> None:
+    said = ended(Run(argv_of(), tmp_path / "log.txt", hook=Poison(7, 8)), 0)
+    assert "the last 2 steps of epoch 2 gave no number" in said
+    assert resume_points.steps_in(folder) == [4] and (folder / "model.safetensors").is_file()
+    sentence = told(ended(Run(argv_of("--epoch_num=1"), tmp_path / "none.txt", hook=Poison(1, 2, 3, 4)), 2))
+    assert "ended without a model" in sentence and "4 of 4 steps" in sentence
+
+
+def test_another_folder_gets_its_own_best_model(argv_of: Any, catalogue: Path, folder: Path, tmp_path: Path) -> None:
+    tables = f"{catalogue / 'train.csv'},{catalogue / 'valid.csv'}"
+    ended(Run(argv_of(table=tables), tmp_path / "log.txt"), 0)
+    state = torch.load(folder / "pytorch_model_step_8.meta.bin", weights_only=True)
+    weights = torch.load(folder / "pytorch_model_step_8.bin", weights_only=True)
+    resume_points.write(folder, 8, weights, state | {"best_score": 100.0})  # which no later epoch can beat
+    other = tmp_path / "other"
+    more = (f"--resume_from_checkpoint={folder}", f"--checkpoint_dir={other}", "--epoch_num=3")
+    ended(Run(argv_of(*more, table=tables), tmp_path / "more.txt"), 0)
+    assert (other / "model.safetensors").is_file()
 
 
 class FullDisk:

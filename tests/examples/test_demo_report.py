@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
-MODULES = ("svg_charts", "demo_report", "demo_content", "run")
+MODULES = ("demo_report", "demo_content", "run")
 VOID = {"meta", "img", "br"}
 
 
@@ -130,27 +130,6 @@ def test_graph_shows_kinds_below_their_concept(demo: SimpleNamespace, content: o
     tree = demo.demo_report.build_report(content).split('<ul class="tree">')[1]
     assert tree.index("<b>dress</b>") < tree.index("<ul>") < tree.index("<b>red dress</b>")
     assert "and 5 more kinds" in tree
-
-
-@pytest.mark.parametrize(
-    ("largest", "expected"),
-    [(100.0, [0, 25, 50, 75, 100]), (0.15, [0, 0.05, 0.1, 0.15]), (7.2, [0, 2, 4, 6, 8]), (0.0, [0, 1])],
-)
-def test_ticks_are_round_and_reach_the_largest(demo: SimpleNamespace, largest: float, expected: list[float]) -> None:
-    assert demo.svg_charts.ticks(largest, 4) == expected
-
-
-def test_line_spans_the_chart(demo: SimpleNamespace) -> None:
-    charts = demo.svg_charts
-    series = [charts.Series("x", 1, [(0, 0.0), (10, 4.0)])]
-    points = Page(charts.line_chart(series, title="t", x_label="step", y_label="u", y_max=4)).lines
-    bottom, right = charts.HEIGHT - charts.BOTTOM, charts.WIDTH - charts.RIGHT
-    assert points == [f"{charts.LEFT:.1f},{bottom:.1f} {right:.1f},{charts.TOP:.1f}"]
-
-
-def test_chart_without_values_says_so(demo: SimpleNamespace) -> None:
-    empty = demo.svg_charts.line_chart([], title="t", x_label="step", y_label="u")
-    assert "no values yet" in empty
 
 
 def test_shares_of_queries_with_a_hit(demo: SimpleNamespace) -> None:

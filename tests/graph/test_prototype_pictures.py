@@ -29,6 +29,16 @@ def test_further_pictures_of_a_product_have_numbers(shirts: ConceptGraph, table:
     assert second is not None and second.getpixel((5, 5)) == (0, 100, 0)
 
 
+def test_pictures_by_template_under_a_root(shirts: ConceptGraph, table: Path) -> None:
+    (table.parent / "photos").mkdir()
+    Image.new("RGB", (20, 20), (9, 0, 0)).save(table.parent / "photos" / "p1.png")
+    root = str(table.parent / "photos")
+    pictures = open_pictures(shirts, table, "{key}.png", product_id="key", image_root=root)
+    assert pictures is not None
+    picture = pictures.open("p1", near=20)
+    assert picture is not None and picture.getpixel((5, 5)) == (9, 0, 0)
+
+
 def test_an_unreadable_picture_is_named_once(
     shirts: ConceptGraph, table: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -55,5 +65,7 @@ def test_options_that_miss_each_other(shirts: ConceptGraph, table: Path) -> None
         open_pictures(shirts, None, "image")
     with pytest.raises(InputError, match="belong to --catalog"):
         open_pictures(shirts, None, None, product_id="key")
+    with pytest.raises(InputError, match="belong to --catalog"):
+        open_pictures(shirts, None, None, image_root="photos")
     with pytest.raises(InputError, match="no column 'picture'"):
         open_pictures(shirts, table, "picture", "key")

@@ -193,7 +193,6 @@ def test_bf16_keeps_its_weights_in_fp32_and_its_losses_near(folder: Path, plain:
         ("without DeepSpeed", r"saved without DeepSpeed; resume without deepspeed_config"),
         ("unwritable", r"a file/x\.deepspeed cannot be written"),
         ("half precision", r"precision=fp16 is not supported with deepspeed_config"),
-        ("unequal", r"zero2\.json: ZeRO stage 2 .* drop_last=true and a contrastive_batch_size divisible by"),
     ],
 )
 def test_what_is_refused_in_a_sentence(one: Results, case: str, words: str) -> None:

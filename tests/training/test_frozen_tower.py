@@ -130,7 +130,6 @@ def test_pictures_that_are_kept_need_no_pixels_and_no_tower() -> None:
     pictures = kept(model)
     rows = torch.tensor([3, 0, 3])
     assert pictures.complete
-    assert pictures.needs_pixels(rows).tolist() == [False] * 3
     with counting(model) as calls:
         from_rows = pictures.encode({"rows": rows})
         assert calls == []
@@ -157,7 +156,6 @@ def test_what_is_kept_is_projected_by_the_head_as_it_is() -> None:
 def test_a_tower_that_trains_is_not_kept(freeze: str) -> None:
     pictures = FrozenPictures(frozen_tiny(freeze), 5)
     assert not pictures.wanted and not pictures.complete
-    assert pictures.needs_pixels(torch.arange(2)).all()
     with pytest.raises(KeyError):
         pictures.encode({"rows": torch.tensor([0])})
 
@@ -165,6 +163,5 @@ def test_a_tower_that_trains_is_not_kept(freeze: str) -> None:
 def test_all_are_kept_or_all_need_pixels() -> None:
     pictures = kept(frozen_tiny(), rows=4)
     assert not pictures.complete
-    assert pictures.needs_pixels(torch.arange(4)).all()
     with pytest.raises(KeyError):
         pictures.embeds(torch.tensor([4]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -111,6 +112,18 @@ def test_temperature_is_clamped(make_task: Make, make_batch: Make) -> None:
     with torch.no_grad():
         task.model.logit_scale.fill_(10.0)
     assert losses_of(task, make_batch(task, [0, 1]))["logit_scale"] == 100.0
+
+
+@pytest.mark.parametrize("start", [math.log(100) + 1e-6, 4.7])
+def test_a_temperature_at_the_limit_can_come_back(start: float, make_task: Make, make_batch: Make) -> None:
+    task = make_task(graph=False)
+    with torch.no_grad():
+        task.model.logit_scale.fill_(start)
+    batch = make_batch(task, [0, 1])
+    outputs = task(batch)
+    mixed = {**outputs, "text_embeds": outputs["text_embeds"].flip(0)}  # wrong pairs: a softer softmax costs less
+    task.compute_loss(mixed)["loss"].backward()
+    assert task.model.logit_scale.grad is not None and float(task.model.logit_scale.grad) > 0
 
 
 def test_a_frozen_text_tower_gives_the_same_losses_from_its_cache(make_task: Make, make_batch: Make) -> None:

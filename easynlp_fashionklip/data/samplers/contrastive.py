@@ -72,11 +72,6 @@ class GlobalBatchSampler(Sampler[list[SampleIndex]]):
         self.start_batch = 0
         self._refuse_too_few_rows()
 
-    @property
-    def global_batch_size(self) -> int:
-        """G: rows of one contrastive batch over all processes."""
-        return self.contrastive_batch_size
-
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration, from its first batch on."""
         self.epoch = epoch

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from easynlp_fashionklip.graph.mining import ConceptPhrase, names_of_title, phrases_of_doc, phrases_of_title
+from easynlp_fashionklip.graph.any_language import is_english
+from easynlp_fashionklip.graph.mining import (
+    ConceptPhrase,
+    names_of_title,
+    phrases_in_any_language,
+    phrases_of_doc,
+    phrases_of_title,
+)
 from easynlp_fashionklip.graph.normalise import read_segment, tokenise
 from easynlp_fashionklip.graph.words import is_flat
 
@@ -64,6 +71,8 @@ class SegmentMiner:
             return self._mine(segments)
 
     def _mine(self, segments: Sequence[str]) -> MinedChunk:
+        if self._nlp is not None and not is_english(self._nlp):
+            return self._mine_parsed(self._nlp, segments)
         found: list[Sequence[ConceptPhrase]] = [()] * len(segments)
         names: list[frozenset[str]] = [frozenset()] * len(segments)
         parsed: dict[int, list[str]] = {}
@@ -80,6 +89,12 @@ class SegmentMiner:
             for i, doc in zip(parsed, self._parse(list(parsed.values())), strict=True):
                 found[i] = phrases_of_doc(doc)
         return _compact(found, names)
+
+    def _mine_parsed(self, nlp: Language, segments: Sequence[str]) -> MinedChunk:
+        """By the parse alone, in the pipeline's own words."""
+        with _memory_zone(nlp):
+            found = [phrases_in_any_language(doc) for doc in nlp.pipe(segments, batch_size=_PARSED_AT_ONCE)]
+        return _compact(found, [frozenset()] * len(segments))
 
     def _parse(self, segments: list[list[str]]) -> Iterator[Doc]:
         if not segments or self._nlp is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
 import pytest
@@ -14,13 +16,7 @@ from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models import zoo
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import ZOO, PackagedFile, load_pretrained, locate_file
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+from easynlp_fashionklip.models.zoo.building import BUILDERS
 
 
 @pytest.fixture
@@ -44,13 +40,13 @@ def test_tiny_is_the_same_each_time_and_leaves_the_generator_alone() -> None:
     assert (first.embed_dim, first.processor.image_size, first.training) == (32, 32, False)
 
 
-def test_every_record_says_licence_and_origin_and_has_a_builder() -> None:
+def test_every_record_says_licence_and_origin_and_is_built_or_downloaded() -> None:
     for name, record in ZOO.items():
         assert record.name == name
         assert record.licence
         assert record.origin
         assert all(len(file.sha256) == 64 for file in record.files)
-    assert ZOO.keys() == zoo._BUILDERS.keys()
+        assert (name in BUILDERS) != (record.archive is not None)
 
 
 def test_starter_is_what_its_packages_hold(starter: DualEncoder) -> None:
@@ -114,10 +110,10 @@ def test_no_match_is_suggested_for_a_far_name(home: Path) -> None:
     assert "did you mean" not in str(caught.value)
 
 
-def test_file_in_place_of_a_folder_is_named(home: Path) -> None:
-    (home / "model.bin").touch()
-    with pytest.raises(InputError, match="model.bin is a file; give the folder"):
-        load_pretrained("model.bin")
+def test_a_file_that_is_none_of_weights_is_named(home: Path) -> None:
+    (home / "notes.txt").touch()
+    with pytest.raises(InputError, match="notes.txt is a file and none of weights"):
+        load_pretrained("notes.txt")
 
 
 def test_hub_name_without_network_is_one_sentence(home: Path, offline: None) -> None:
@@ -144,3 +140,53 @@ def test_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_file_missing_from_its_package_is_named() -> None:
     with pytest.raises(InputError, match=r"nothing.pt is missing from package PIL"):
         locate_file(PackagedFile("pillow", "PIL", "nothing.pt", "0" * 64))
+
+
+class Touches:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (open, (str(self.path), "w"))
+
+
+@pytest.fixture
+def pickled(clip: DualEncoder, home: Path) -> Path:
+    """A folder in transformers' layout whose only weights are a pickle that makes the file `made`."""
+    clip.save_pretrained(home / "folder")
+    (home / "folder" / "model.safetensors").unlink()
+    path = home / "folder" / "pytorch_model.bin"
+    torch.save(torch.load(path) | {"extra": Touches(home / "made")}, path)
+    return home / "folder"
+
+
+def test_a_folder_whose_pickle_is_a_program_is_refused(pickled: Path, home: Path) -> None:
+    with pytest.raises(InputError, match=r"pytorch_model.bin is refused: beside weights it asks for io\.open"):
+        load_pretrained(pickled)
+    assert not (home / "made").exists()
+
+
+def test_it_can_be_trusted(pickled: Path, home: Path, clip: DualEncoder) -> None:
+    assert state_equal(load_pretrained(pickled, trust_pickle=True), clip)
+    assert (home / "made").exists()
+
+
+def test_a_folder_with_a_plain_pickle_needs_no_trust(clip: DualEncoder, home: Path) -> None:
+    clip.save_pretrained(home / "folder")
+    (home / "folder" / "model.safetensors").unlink()
+    assert state_equal(load_pretrained("folder"), clip)
+
+
+def test_a_name_of_the_release_is_downloaded(server: Any, clip: DualEncoder, home: Path, monkeypatch: Any) -> None:
+    """Here with another model in its archive; `models.conversion` is tested with the real layout."""
+    name = "alibaba-pai/pai-clip-commercial-base-en"
+    clip.save_pretrained(home / "folder")
+    with tarfile.open(home / "archive.tgz", "w:gz") as tar:
+        tar.add(home / "folder", arcname="pai-clip-commercial-base-en")
+    server.files[f"/easynlp_modelzoo/{name}.tgz"] = (home / "archive.tgz").read_bytes()
+    monkeypatch.setenv("FASHIONKLIP_ZOO_URL", server.url)
+    assert state_equal(load_pretrained(name), clip)
+    monkeypatch.setenv("FASHIONKLIP_OFFLINE", "1")
+    assert state_equal(load_pretrained(name), clip)

@@ -13,7 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 16, 12, 40
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its name in the legend, the CSS colour variable it takes (1 to 3), its points in ascending x."""
+    """One line: its name in the legend, the number of its CSS colour (`--series-1`, ...), its points in ascending x."""
 
     name: str
     colour: int

@@ -1,6 +1,6 @@
 """The best model of a run, which is what `--checkpoint_dir` itself holds; `app.resume_points` has the rest.
 
-Its files: config.json, model.safetensors, pytorch_model.bin, tokenizer, train_config.json.
+Its files: config.json, model.safetensors, pytorch_model.bin, tokenizer, train_config.json, README.md.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.directory import storage_error
 from easynlp_fashionklip.models.checkpoint import CONFIG
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
+from easynlp_fashionklip.models.model_card import ModelCard, write_card
 
 TRAIN_CONFIG = "train_config.json"
 LABEL_MAPPING = "label_mapping.json"
 
 
-def write_best(folder: Path, encoder: DualEncoder, args: Namespace) -> None:
-    """Save the model in EasyNLP's folder shape, with `train_config.json` naming app and arguments.
+def write_best(folder: Path, encoder: DualEncoder, args: Namespace, card: ModelCard | None = None) -> None:
+    """Save the model in EasyNLP's folder shape, with `train_config.json` naming app and arguments, and its card.
 
     Raises:
         InputError: the folder cannot be written, be it that the disk is full.
@@ -32,6 +33,8 @@ def write_best(folder: Path, encoder: DualEncoder, args: Namespace) -> None:
     plain = {key: value for key, value in vars(args).items() if isinstance(value, str | int | float | bool | None)}
     _write_json(folder / TRAIN_CONFIG, {**plain, "app_name": APP_NAME, "model_config": encoder.config.to_dict()})
     _write_json(folder / LABEL_MAPPING, {})
+    if card is not None:
+        write_card(folder, card)
 
 
 def has_model(folder: Path) -> bool:

@@ -13,6 +13,7 @@ import torch
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.app import checkpoints, resume, resume_points, run_summary
 from easynlp_fashionklip.app.build_engine import build_engine, precision_of
+from easynlp_fashionklip.app.card import card_of_run
 from easynlp_fashionklip.app.compat import Trainer
 from easynlp_fashionklip.app.data import FashionKLIPDataset
 from easynlp_fashionklip.app.evaluator import FashionKLIPEvaluator
@@ -50,6 +51,7 @@ class FashionKLIPTrainer(Trainer):
         self._task = model.task
         self._dataset = train_dataset
         self._best_score = float("-inf")
+        self._scores: list[tuple[str, float]] = []
         self._start_batch = 0
         self._evaluated_step = 0
         self._refreshed_step: int | None = None
@@ -323,6 +325,7 @@ class FashionKLIPTrainer(Trainer):
             return
         with self._engine.whole():
             scores = self.evaluator.evaluate(self._app)
+        self._scores = scores
         score = scores[0][1]
         self.evaluator.best_valid_score = max(self.evaluator.best_valid_score, score)
         self._log({f"eval/{name}": value for name, value in scores})
@@ -337,7 +340,8 @@ class FashionKLIPTrainer(Trainer):
         self._has_model = True
         with self._engine.whole():
             if self.args.is_master_node:
-                checkpoints.write_best(self.folder, self._app.encoder, self.args)
+                card = card_of_run(self._app, self.args, len(self._dataset.table), self._scores)
+                checkpoints.write_best(self.folder, self._app.encoder, self.args, card)
         distributed.barrier()
 
     def _log(self, values: dict[str, float]) -> None:

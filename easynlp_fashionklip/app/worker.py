@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -97,6 +98,7 @@ def run(argv: Sequence[str]) -> None:
     configure_cpu(config.cpu_threads, config.keep_freed_memory)
     distributed.initialise()
     args = initialise(argv, flags)
+    args.command = shlex.join(["easynlp", *argv])
     logging.getLogger("transformers").setLevel(logging.WARNING)
     # Not args.data_threads: EasyNLP raises it to 5.
     args.data_threads = config.data_workers if flags.data_threads is None else flags.data_threads

@@ -9,13 +9,13 @@ from torch import Tensor
 MAX_SCALE = 100.0
 
 
-def inverse_temperature(logit_scale: Tensor) -> Tensor:
-    """exp(logit_scale), at most 100 (CLIP's limit), with the gradient of the exponential beyond the limit, too.
+def inverse_temperature(logit_scale: Tensor, limit: float = MAX_SCALE) -> Tensor:
+    """exp(logit_scale), at most `limit` (100 is CLIP's), with the gradient of the exponential beyond it, too.
 
     A plain clamp has none there, and a temperature once at the limit would stay there for good.
     """
     scale = logit_scale.exp()
-    return scale + (scale.clamp(max=MAX_SCALE) - scale).detach()
+    return scale + (scale.clamp(max=limit) - scale).detach()
 
 
 def excluding_log_softmax(logits: Tensor, excluded: Tensor) -> Tensor:

@@ -108,13 +108,17 @@ class SigmoidContrastiveLoss(ImageTextContrastiveLoss):
 
     -1/B sum_ij log sigmoid(z_ij (s v_i . t_j + b)), z = 1 for positives and -1 for the others.
 
+    Args:
+        chunk: rows of the similarity matrix that exist at a time; 0 for all.
+        bias: parameter b of shape (1,), such as a checkpoint's, shared with whoever gives it; None begins at SigLIP's.
+
     Attributes:
-        bias: parameter b of shape (1,).
+        bias: parameter b.
     """
 
-    def __init__(self, chunk: int = 0) -> None:
+    def __init__(self, chunk: int = 0, bias: nn.Parameter | None = None) -> None:
         super().__init__(chunk)
-        self.bias = nn.Parameter(torch.full((1,), SIGMOID_INITIAL_BIAS))
+        self.bias = nn.Parameter(torch.full((1,), SIGMOID_INITIAL_BIAS)) if bias is None else bias
 
     def _row_losses(
         self, rows: slice, images: Tensor, texts: Tensor, positives: Tensor, scale: Tensor, *parameters: Tensor
@@ -125,8 +129,8 @@ class SigmoidContrastiveLoss(ImageTextContrastiveLoss):
         return -F.logsigmoid(torch.where(positives, logits, -logits)).sum()
 
 
-def itc_loss(kind: ItcLoss, chunk: int = 0) -> ImageTextContrastiveLoss:
-    """The loss that a setting names."""
+def itc_loss(kind: ItcLoss, chunk: int = 0, bias: nn.Parameter | None = None) -> ImageTextContrastiveLoss:
+    """The loss that a setting names; `bias` is for the sigmoid one."""
     if kind not in get_args(ItcLoss):
         raise ValueError(f"itc_loss={kind!r} is not one of {get_args(ItcLoss)}")
-    return SigmoidContrastiveLoss(chunk) if kind == "sigmoid" else ImageTextContrastiveLoss(chunk)
+    return SigmoidContrastiveLoss(chunk, bias) if kind == "sigmoid" else ImageTextContrastiveLoss(chunk)

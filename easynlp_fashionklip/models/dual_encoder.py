@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.freezing import Freezing
 from easynlp_fashionklip.models.allocator import keep_freed_memory
-from easynlp_fashionklip.models.backends import BACKENDS, Backend
+from easynlp_fashionklip.models.backends import BACKENDS, UNSUPPORTED, Backend
 from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, read_config, write_folder, write_tensors
 from easynlp_fashionklip.models.processor import Processor
+
+_MAX_SCALE = 100.0
 
 
 class DualEncoder(nn.Module):
@@ -27,7 +29,9 @@ class DualEncoder(nn.Module):
         logit_scale: log of the inverse temperature; None takes the backend's.
 
     Attributes:
-        logit_scale: parameter of shape (1,), because DeepSpeed rejects 0-dim ones; () on disk, as in transformers.
+        logit_scale: parameter of shape (1,), because DeepSpeed rejects 0-dim ones; on disk as in transformers.
+        logit_bias: parameter of shape (1,), the sigmoid loss's bias; None in families trained with a softmax.
+        max_scale: what training holds the inverse temperature to: CLIP's limit unless it sets another.
         embed_dim: size d of the shared space.
         config: the backend's configuration, with `model_type` and `to_json_string()`.
     """
@@ -38,9 +42,13 @@ class DualEncoder(nn.Module):
         self.backend = backend
         self.processor = processor
         initial = backend.initial_logit_scale if logit_scale is None else logit_scale
-        if not math.isfinite(initial):
-            raise InputError(f"logit_scale is {initial}, not a number; use a checkpoint from before training diverged.")
+        bias = backend.initial_logit_bias
+        for name, value in (("logit_scale", initial), ("logit_bias", bias)):
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"{name} is {value}, not a number; use a checkpoint from before training diverged.")
         self.logit_scale = nn.Parameter(torch.full((1,), initial))
+        self.max_scale = _MAX_SCALE
+        self.logit_bias = None if bias is None else nn.Parameter(torch.full((1,), bias))
 
     @property
     def embed_dim(self) -> int:
@@ -143,11 +151,13 @@ class DualEncoder(nn.Module):
         Raises:
             InputError: if the folder cannot be written.
         """
-        tensors = self.backend.checkpoint_tensors() | {"logit_scale": self.logit_scale.detach().reshape(())}
+        bias = None if self.logit_bias is None else self.logit_bias.detach()
+        similarity = self.backend.similarity_tensors(self.logit_scale.detach(), bias)
+        tensors = self.backend.checkpoint_tensors() | similarity
 
         def write(temporary: Path) -> None:
             write_tensors(temporary, tensors)
-            self.processor.save_pretrained(temporary)
+            self.processor.save_pretrained(temporary, self.backend.processor_name)
             (temporary / CONFIG).write_text(self.config.to_json_string(), encoding="utf-8")
 
         write_folder(folder, write)
@@ -163,17 +173,33 @@ class DualEncoder(nn.Module):
         Raises:
             InputError: naming what is missing, unknown or damaged.
         """
-        model_type = read_config(source).get("model_type")
-        if model_type not in BACKENDS:
-            raise InputError(
-                f"{source}: {CONFIG} has model_type {model_type!r}, which is not one of {', '.join(BACKENDS)}; "
-                f"{describe_content(source)}."
-            )
-        backend = BACKENDS[model_type].from_pretrained(source)
+        backend = _family(source).from_pretrained(source)
         processor = Processor.from_pretrained(
             source,
             image_size=backend.image_size,
             max_length=backend.max_text_length,
             tokenizer_config=backend.tokenizer_config,
+            family=backend.processor_name,
+            default=backend.default_preprocessing(),
+            pads_texts=backend.pads_texts,
         )
-        return cls(backend, processor.with_image_size(image_size) if image_size else processor).eval()
+        if image_size:
+            processor = processor.with_image_size(image_size)
+        backend.check_tokenizer(processor.tokenizer, str(source))
+        backend.check_image_size(processor.image_size, str(source))
+        return cls(backend, processor).eval()
+
+
+def _family(source: str | Path) -> type[Backend]:
+    """The backend that a folder's or hub name's config.json asks for.
+
+    Raises:
+        InputError: there is none, or none for such models.
+    """
+    model_type = read_config(source).get("model_type")
+    told = f"{source}: {CONFIG} has model_type {model_type!r}"
+    if not isinstance(model_type, str) or model_type not in (*BACKENDS, *UNSUPPORTED):
+        raise InputError(f"{told}, which is not one of {', '.join(BACKENDS)}; {describe_content(source)}.")
+    if model_type in UNSUPPORTED:
+        raise InputError(f"{told}: {UNSUPPORTED[model_type]}.")
+    return BACKENDS[model_type]

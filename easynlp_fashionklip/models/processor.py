@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import json
-import logging
-import math
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+import transformers
 from PIL import Image
+from tokenizers import normalizers
 from torch import Tensor
 from transformers import AutoTokenizer
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.checkpoint import UNREADABLE, find_file, first_line, read_json
+from easynlp_fashionklip.models.checkpoint import find_file, first_line
+from easynlp_fashionklip.models.preprocessing import (
+    CLIP_MEAN,
+    CLIP_STD,
+    FAMILIES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PREPROCESSOR,
+    ImagePreprocessing,
+    ResizeMode,
+    augment,
+    fit,
+    read_preprocessing,
+)
 
-logger = logging.getLogger(__name__)
-
-ResizeMode = Literal["crop", "pad", "squash"]
-PREPROCESSOR = "preprocessor_config.json"
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+__all__ = [
+    "CLIP_MEAN",
+    "CLIP_STD",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "PREPROCESSOR",
+    "ImagePreprocessing",
+    "Processor",
+    "ResizeMode",
+    "load_tokenizer",
+]
 
 _VOCABULARIES = (
     "tokenizer.json",
@@ -34,104 +53,7 @@ _VOCABULARIES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-_TRAIN_SCALE = (0.6, 1.0)  # share of the picture's area that a training crop keeps: products fill their pictures
-_TRAIN_RATIO = (3 / 4, 4 / 3)
-_WHITE = (255, 255, 255)
-
-
-@dataclass(frozen=True)
-class ImagePreprocessing:
-    """How a picture becomes a square of `image_size` pixels.
-
-    Attributes:
-        image_size: side of the square in pixels.
-        mean, std: per channel, of values in 0..1.
-        resize_mode: "crop" resizes the shortest edge and cuts the centre out, as CLIP does; "pad" keeps the whole
-            picture and its proportions on white ground; "squash" keeps the whole picture and not its proportions.
-        shortest_edge: length of the shortest edge before the centre crop; 0 is `image_size`.
-        resample: PIL's filter number, 3 is bicubic.
-    """
-
-    image_size: int
-    mean: tuple[float, ...] = CLIP_MEAN
-    std: tuple[float, ...] = CLIP_STD
-    resize_mode: ResizeMode = "crop"
-    shortest_edge: int = 0
-    resample: int = int(Image.Resampling.BICUBIC)
-
-    def with_image_size(self, image_size: int) -> ImagePreprocessing:
-        """The same preprocessing for another size; the margin around the centre crop keeps its proportion."""
-        scaled = round(self.shortest_edge * image_size / self.image_size)
-        return replace(self, image_size=image_size, shortest_edge=scaled)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any], origin: str = PREPROCESSOR) -> ImagePreprocessing:
-        """Read preprocessor_config.json, of ours or of transformers (`size` as a number or a dictionary).
-
-        Raises:
-            InputError: naming `origin`, if no size can be read from it.
-        """
-        try:
-            return _from_transformers(content)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{origin} does not say how to resize pictures ({first_line(error)}).") from error
-
-    def to_dict(self) -> dict[str, Any]:
-        """Fields of a preprocessor_config.json that transformers reads too ("pad" needs our `resize_mode`)."""
-        side = {"height": self.image_size, "width": self.image_size}
-        crops = self.resize_mode == "crop"
-        return {
-            "image_processor_type": "CLIPImageProcessor",
-            "do_convert_rgb": True,
-            "do_resize": True,
-            "size": {"shortest_edge": self.shortest_edge or self.image_size} if crops else side,
-            "resample": self.resample,
-            "do_center_crop": crops,
-            "crop_size": side,
-            "do_rescale": True,
-            "rescale_factor": 1 / 255,
-            "do_normalize": True,
-            "image_mean": list(self.mean),
-            "image_std": list(self.std),
-            "resize_mode": self.resize_mode,
-        }
-
-
-def _edge(size: Any) -> int:
-    """One side of `224`, `{"shortest_edge": 224}` or `{"height": 224, "width": 224}`."""
-    if isinstance(size, Mapping):
-        sides = {int(size[key]) for key in ("shortest_edge", "height", "width") if size.get(key)}
-        if len(sides) != 1:
-            raise ValueError(f"size {dict(size)} is not a square")
-        return sides.pop()
-    return int(size)
-
-
-def _from_transformers(content: Mapping[str, Any]) -> ImagePreprocessing:
-    size = content["size"]
-    kind = str(content.get("image_processor_type") or content.get("feature_extractor_type") or "CLIP")
-    crops = bool(content.get("do_center_crop", kind.startswith("CLIP") or "crop_size" in content))
-    image_size = _edge(content.get("crop_size") or size) if crops else _edge(size)
-    resizes_to_square = isinstance(size, Mapping) and "height" in size
-    if resizes_to_square and image_size != _edge(size):
-        raise ValueError(f"it crops {image_size} px out of a square of {_edge(size)} px, which is not supported")
-    keeps_proportions = crops or isinstance(size, Mapping)
-    mode = content.get("resize_mode", "crop" if keeps_proportions and not resizes_to_square else "squash")
-    if mode not in get_args(ResizeMode):
-        raise ValueError(f"resize_mode {mode!r} is not one of {', '.join(get_args(ResizeMode))}")
-    # The scaling of bytes is folded into mean and std, which then apply to values in 0..1.
-    scale = 255 * float(content.get("rescale_factor", 1 / 255)) if content.get("do_rescale", True) else 255.0
-    normalises = content.get("do_normalize", True)
-    mean = content.get("image_mean", CLIP_MEAN) if normalises else (0.0, 0.0, 0.0)
-    std = content.get("image_std", CLIP_STD) if normalises else (1.0, 1.0, 1.0)
-    return ImagePreprocessing(
-        image_size=image_size,
-        mean=tuple(float(value) / scale for value in mean),
-        std=tuple(float(value) / scale for value in std),
-        resize_mode=mode,
-        shortest_edge=_edge(size) if mode == "crop" else 0,
-        resample=int(content.get("resample", Image.Resampling.BICUBIC)),
-    )
+_TRIAL = "A red t-shirt, 3/4-length sleeves; 红色连衣裙 café"  # letters, marks, digits and what few vocabularies hold
 
 
 class Processor:
@@ -139,17 +61,31 @@ class Processor:
 
     Args:
         preprocessing: how pictures are resized and normalised.
-        tokenizer: a fast tokenizer of transformers.
+        tokenizer: one of transformers.
         max_length: most tokens of a text, special tokens included.
+        pads_texts: give every text the length `max_length` has now, and let padding be read, as SigLIP was trained.
     """
 
-    def __init__(self, preprocessing: ImagePreprocessing, tokenizer: Any, max_length: int) -> None:
+    def __init__(
+        self, preprocessing: ImagePreprocessing, tokenizer: Any, max_length: int, pads_texts: bool = False
+    ) -> None:
         self.preprocessing = preprocessing
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self.padded_length = max_length if pads_texts else 0
         if tokenizer.pad_token_id is None:
             raise InputError("the checkpoint's tokenizer has no padding token; set pad_token in tokenizer_config.json.")
         tokenizer.model_max_length = max_length
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, perhaps on another machine, where the files are not that some tokenizers name."""
+        packed = None if getattr(self.tokenizer, "is_fast", True) else _packed(self.tokenizer)
+        return self.__dict__ if packed is None else self.__dict__ | {"tokenizer": packed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Undo `__getstate__`."""
+        packed = state["tokenizer"]
+        self.__dict__.update(state | {"tokenizer": _unpacked(*packed)} if isinstance(packed, tuple) else state)
 
     @property
     def image_size(self) -> int:
@@ -171,14 +107,21 @@ class Processor:
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask`, each B x L int64 with L the longest text, at most `max_length`.
 
-        A longer text loses its last words and never its closing special token: CLIP reads the embedding there.
+        A longer text loses its last words and never its closing special token: CLIP reads the embedding there. With
+        `pads_texts` L is that length whatever `max_length` has become, and the mask is all ones: SigLIP reads the
+        embedding at the last token, padding or not, from a text tower that has seen the padding too.
         """
         if not texts:
             return {name: torch.empty(0, 0, dtype=torch.long) for name in ("input_ids", "attention_mask")}
         encoded = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
         )
-        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+        if not self.padded_length:
+            return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+        missing = self.padded_length - encoded["input_ids"].shape[1]
+        sides = (missing, 0) if self.tokenizer.padding_side == "left" else (0, missing)
+        ids = F.pad(encoded["input_ids"], sides, value=self.tokenizer.pad_token_id)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def transform(self, image: Image.Image, train: bool = False, rng: np.random.Generator | None = None) -> Tensor:
         """3 x S x S float32: `pixels` normalised."""
@@ -196,7 +139,7 @@ class Processor:
         image = image if image.mode == "RGB" else image.convert("RGB")
         if train and rng is None:
             raise ValueError("transform(train=True) needs a numpy generator, so that runs can be repeated")
-        square = _augment(image, self.preprocessing, rng) if rng and train else _fit(image, self.preprocessing)
+        square = augment(image, self.preprocessing, rng) if rng and train else fit(image, self.preprocessing)
         return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -210,17 +153,33 @@ class Processor:
 
     def with_image_size(self, image_size: int) -> Processor:
         """The same processor for another picture size."""
-        return Processor(self.preprocessing.with_image_size(image_size), self.tokenizer, self.max_length)
+        other = Processor.__new__(Processor)
+        other.__dict__.update(self.__dict__, preprocessing=self.preprocessing.with_image_size(image_size))
+        return other
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write preprocessor_config.json and the tokenizer's files into a folder."""
-        text = json.dumps(self.preprocessing.to_dict(), indent=2) + "\n"
-        (Path(folder) / PREPROCESSOR).write_text(text, encoding="utf-8")
+    def save_pretrained(self, folder: str | Path, family: str = "CLIP") -> None:
+        """Write preprocessor_config.json and the tokenizer's files into a folder.
+
+        Args:
+            folder: exists.
+            family: of the processor that transformers is to take: its name without `Processor`.
+        """
+        image_family = family if family in FAMILIES else "CLIP"
+        content = self.preprocessing.to_dict(image_family) | {"processor_class": f"{family}Processor"}
+        (Path(folder) / PREPROCESSOR).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         self.tokenizer.save_pretrained(str(folder))
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, *, image_size: int, max_length: int, tokenizer_config: Any = None
+        cls,
+        source: str | Path,
+        *,
+        image_size: int,
+        max_length: int,
+        tokenizer_config: Any = None,
+        family: str = "",
+        default: ImagePreprocessing | None = None,
+        pads_texts: bool = False,
     ) -> Processor:
         """Read a checkpoint folder or hub name.
 
@@ -229,28 +188,52 @@ class Processor:
             image_size: size to assume, with CLIP's preprocessing, when the checkpoint does not describe its own.
             max_length: most tokens that the text tower takes; the tokenizer's own limit may be lower.
             tokenizer_config: configuration of the text tower, where config.json is not one of transformers.
+            family: of the model, see `FAMILIES`; a processor of another one is refused.
+            default: preprocessing to assume instead of CLIP's.
+            pads_texts: see `Processor`.
 
         Raises:
-            InputError: if the tokenizer or the preprocessing cannot be read.
+            InputError: if the tokenizer or the preprocessing cannot be read, or is of another family.
         """
         tokenizer = load_tokenizer(source, tokenizer_config)
-        preprocessing = _read_preprocessing(source) or ImagePreprocessing(image_size)
-        return cls(preprocessing, tokenizer, min(max_length, tokenizer.model_max_length))
+        if family == "Siglip" and type(tokenizer).__name__.startswith("GemmaTokenizer"):
+            tokenizer = _lower_cased(tokenizer, source)
+        preprocessing = read_preprocessing(source, family) or default or ImagePreprocessing(image_size)
+        return cls(preprocessing, tokenizer, text_limit(tokenizer, max_length, source), pads_texts)
 
 
-def _read_preprocessing(source: str | Path) -> ImagePreprocessing | None:
-    content = read_json(source, PREPROCESSOR)
-    if content is None:
-        # transformers 5 writes one file for the whole processor.
-        content = (read_json(source, "processor_config.json") or {}).get("image_processor")
-    if content is None:
-        logger.warning("%s has no %s: pictures are resized and normalised as for CLIP", source, PREPROCESSOR)
-        return None
-    return ImagePreprocessing.from_dict(content, origin=str(Path(source) / PREPROCESSOR))
+def _packed(tokenizer: Any) -> tuple[type, dict[str, bytes]]:
+    """A tokenizer's class and its files by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return type(tokenizer), {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def _unpacked(kind: Any, files: Mapping[str, bytes]) -> Any:
+    """Undo `_packed`."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        return kind.from_pretrained(folder)
+
+
+def text_limit(tokenizer: Any, max_length: int, source: str | Path) -> int:
+    """Most tokens of a text: what the text tower takes, or the tokenizer's own limit where that is lower.
+
+    Raises:
+        InputError: the tokenizer's is no number, or leaves no room for a word between the special tokens.
+    """
+    own, special = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add()
+    if isinstance(own, bool) or not isinstance(own, int | float) or not own > special:
+        raise InputError(
+            f"{source}: tokenizer_config.json has model_max_length {own!r}, which is not a number above {special}, the "
+            "number of special tokens; restore it."
+        )
+    return int(min(max_length, own))
 
 
 def load_tokenizer(source: str | Path, config: Any = None) -> Any:
-    """The fast tokenizer of a folder or hub name; `config` names its family where config.json does not.
+    """The tokenizer of a folder or hub name; `config` names its family where config.json does not.
 
     Raises:
         InputError: if it has none that can be read.
@@ -259,46 +242,24 @@ def load_tokenizer(source: str | Path, config: Any = None) -> Any:
     if not any(find_file(source, name) for name in _VOCABULARIES):
         raise InputError(f"{source} has no tokenizer; add its tokenizer.json and tokenizer_config.json.")
     try:
-        return AutoTokenizer.from_pretrained(str(source), config=config)
-    except (*UNREADABLE, ImportError, TypeError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(str(source), config=config, trust_remote_code=False)
+        pads = tokenizer.pad_token is not None
+        tokenizer([_TRIAL], padding=pads, truncation=True, max_length=8)  # some damage shows only here
+        return tokenizer
+    except BaseException as error:  # a damaged file makes transformers raise anything, and its tokenizers panic
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise InputError(
             f"{source} has no tokenizer that can be read ({first_line(error)}); add its tokenizer.json and "
             "tokenizer_config.json."
         ) from error
 
 
-def _fit(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
-    size, resample = preprocessing.image_size, Image.Resampling(preprocessing.resample)
-    if preprocessing.resize_mode != "crop":
-        canvas = _on_white_square(image) if preprocessing.resize_mode == "pad" else image
-        return canvas.resize((size, size), resample)
-    edge = preprocessing.shortest_edge or size
-    short = min(image.size)
-    width, height = (edge if side == short else int(edge * side / short) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    return image.resize((width, height), resample).crop((left, top, left + size, top + size))
-
-
-def _on_white_square(image: Image.Image) -> Image.Image:
-    if image.width == image.height:
-        return image
-    side = max(image.size)
-    canvas = Image.new("RGB", (side, side), _WHITE)
-    canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return canvas
-
-
-def _augment(image: Image.Image, preprocessing: ImagePreprocessing, rng: np.random.Generator) -> Image.Image:
-    """Random resized crop and horizontal flip of the same canvas that `_fit` shows in evaluation."""
-    canvas = _on_white_square(image) if preprocessing.resize_mode == "pad" else image
-    # Squashed pictures are squares to the model, so their crops are drawn as if the picture were one.
-    aspect = canvas.width / canvas.height if preprocessing.resize_mode == "squash" else 1.0
-    area = canvas.width * canvas.height * rng.uniform(*_TRAIN_SCALE)
-    ratio = aspect * math.exp(rng.uniform(math.log(_TRAIN_RATIO[0]), math.log(_TRAIN_RATIO[1])))
-    width = min(canvas.width, max(1.0, math.sqrt(area * ratio)))
-    height = min(canvas.height, max(1.0, math.sqrt(area / ratio)))
-    left, top = rng.uniform(0, canvas.width - width), rng.uniform(0, canvas.height - height)
-    flip = rng.random() < 0.5
-    size, resample = preprocessing.image_size, Image.Resampling(preprocessing.resample)
-    crop = canvas.resize((size, size), resample, box=(left, top, left + width, top + height))
-    return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop
+def _lower_cased(tokenizer: Any, source: str | Path) -> Any:
+    """SigLIP 2 reads small letters (Tschannen et al. 2025), though its checkpoints name Gemma's tokenizer."""
+    own = getattr(transformers, "Siglip2Tokenizer", None)  # since transformers 5
+    if own is not None:
+        return own.from_pretrained(str(source))
+    backend = tokenizer.backend_tokenizer
+    backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), backend.normalizer])
+    return tokenizer

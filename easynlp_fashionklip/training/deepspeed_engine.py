@@ -148,11 +148,12 @@ class DeepSpeedEngine:
         self._keep_temperature()
 
     def _keep_temperature(self) -> None:
-        """Losses read `logit_scale` after the forward pass, when stage 3 may have released it."""
-        scale = cast(Any, self._encoder.logit_scale)
+        """Losses read temperature and bias after the forward pass, when stage 3 may have released them."""
         if self.stage == 3:
-            scale.ds_persist = True
-            scale.all_gather()
+            for parameter in cast(Any, self._engine.module.parameters()):
+                if parameter.ds_numel == 1:
+                    parameter.ds_persist = True
+                    parameter.all_gather()
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """Nothing to do: DeepSpeed's forward pass enters the precision of its configuration itself."""

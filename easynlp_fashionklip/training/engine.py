@@ -18,7 +18,6 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.losses.functional import MAX_SCALE
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.precision import lower_precision
 
@@ -155,7 +154,7 @@ class LocalEngine:
             self._scaler.step(self._optimizer)
             self._schedule.step()
             with torch.no_grad():  # so that the way back from the limit is never long
-                self._encoder.logit_scale.clamp_(max=math.log(MAX_SCALE))
+                self._encoder.logit_scale.clamp_(max=math.log(self._encoder.max_scale))
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
         return StepResult(norm, skipped, rescaled)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from easynlp_fashionklip import distributed
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.losses import ConceptVisualAlignmentLoss, balance_weight, total_loss
-from easynlp_fashionklip.losses.functional import inverse_temperature
+from easynlp_fashionklip.losses.functional import MAX_SCALE, inverse_temperature
 from easynlp_fashionklip.losses.itc import SIGMOID_INITIAL_SCALE, itc_loss
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
@@ -32,18 +32,18 @@ class FashionKLIPTask(nn.Module):
     DistributedDataParallel must see); `compute_loss` gathers and compares. Both follow EasyNLP's contract. A batch in
     several micro-batches takes `training.contrastive_step`.
 
-    With the sigmoid loss training begins at SigLIP's temperature and bias, whatever the model was trained with before;
-    the bias is `itc.bias`, in `itc.state_dict()`, and no part of a checkpoint's folder.
+    With the sigmoid loss a model that was trained with it goes on at its own temperature and bias (`itc.bias` is the
+    model's `logit_bias`), without a bound on the temperature. Another begins at SigLIP's, and its bias, in
+    `itc.state_dict()`, is no part of a checkpoint's folder.
     """
 
     def __init__(self, model: DualEncoder, config: AppConfig, num_rows: int) -> None:
         super().__init__()
         self.model = model
         self.config = config
-        self.itc = itc_loss(config.itc_loss, config.loss_chunk)
+        self.itc = itc_loss(config.itc_loss, config.loss_chunk, model.logit_bias)
         self.cva = ConceptVisualAlignmentLoss(config.cva_variant, config.cva_prototypes, config.loss_chunk)
-        if config.itc_loss == "sigmoid":
-            nn.init.constant_(model.logit_scale, math.log(SIGMOID_INITIAL_SCALE))
+        _begin_similarity(model, config)
         if config.gradient_checkpointing:
             model.set_gradient_checkpointing()
         self.knowledge: ConceptKnowledge | None = None
@@ -153,10 +153,11 @@ class FashionKLIPTask(nn.Module):
             processes, so that the mean over processes, as of DistributedDataParallel, is the gradient of the whole.
         """
         whole: GlobalBatch = outputs["global_batch"]
-        scale = inverse_temperature(self.model.logit_scale)
+        scale = inverse_temperature(self.model.logit_scale, self.model.max_scale)
         both = torch.cat([outputs["image_embeds"], outputs["text_embeds"]], dim=1)
         images, texts = distributed.gather_with_grad(both, whole.sizes).chunk(2, dim=1)
-        itc_part = self.itc(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
+        # Not as a module, behind which ZeRO-3 would take the bias away before its gradient is handed on.
+        itc_part = self.itc.forward(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
         cva_part = torch.zeros_like(itc_part)
         if whole.knowledge is not None:
             finite = images.detach().isfinite().all(dim=1)  # a step that fails must not spoil later prototypes
@@ -179,3 +180,13 @@ class FashionKLIPTask(nn.Module):
         if self.config.cva_weight < 0:
             return balance_weight(itc, cva, self.config.cva_weight_max)
         return torch.where(cva > 0, self.config.cva_weight, 0.0)
+
+
+def _begin_similarity(model: DualEncoder, config: AppConfig) -> None:
+    """Set what the loss needs of a model's temperature and bias."""
+    sigmoid, bias = config.itc_loss == "sigmoid", model.logit_bias
+    if bias is not None:
+        bias.requires_grad_(sigmoid)  # a softmax takes no notice of it
+        model.max_scale = math.inf if sigmoid else MAX_SCALE
+    elif sigmoid:
+        nn.init.constant_(model.logit_scale, math.log(SIGMOID_INITIAL_SCALE))

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from easynlp_fashionklip.graph import ConceptGraph
+from easynlp_fashionklip.models.model_card import MARK
 from easynlp_fashionklip.models.zoo import load_pretrained
 
 Run = Callable[..., Any]
@@ -55,6 +56,32 @@ def test_history_has_every_step_and_every_evaluation(trained: Path) -> None:
     assert [entry["step"] for entry in history(trained, "eval/mean_recall")] == [4, 8]
     assert steps[0]["train/lr"] == pytest.approx(1e-3)
     assert steps[-1]["train/lr"] < 1e-4
+
+
+def test_a_card_tells_how_the_model_was_made(trained: Path, catalogue: Path) -> None:
+    text = (trained / "README.md").read_text()
+    assert MARK in text
+    for told in (
+        "| pairs | 32 |",
+        f"| table | {catalogue / 'train.csv'} |".replace("_", "\\_"),
+        "| mean\\_recall | ",
+        f"on `{catalogue / 'valid.csv'}`",
+        "easynlp --app_name=fashionklip --mode=train",
+        "--micro_batch_size=8",
+        "CVA (variant image, weight 0.2)",
+        "none needed: random weights",
+        "CLIPModel.from_pretrained(",
+    ):
+        assert told in text, told
+    scores = [entry["eval/mean_recall"] for entry in history(trained, "eval/mean_recall")]
+    assert f"| mean\\_recall | {max(scores):.2f} |" in text
+
+
+def test_a_users_own_readme_stays(train: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("my own words\n")
+    folder, _ = train(valid=False)
+    assert (folder / "README.md").read_text() == "my own words\n"
 
 
 def test_training_without_validation_table_keeps_the_last_model(train: Run) -> None:

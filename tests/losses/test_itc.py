@@ -130,6 +130,15 @@ def test_sigmoid_of_a_batch_of_one_and_of_duplicates() -> None:
     assert loss(two, two, scale, torch.tensor([7, 7])).item() == pytest.approx(2 * best, abs=1e-6)
 
 
+def test_a_checkpoints_bias_is_shared() -> None:
+    bias = torch.nn.Parameter(torch.tensor([-3.0]))
+    loss = loss_named("sigmoid", bias=bias)
+    assert loss.bias is bias
+    one, scale = torch.tensor([[1.0, 0.0]]), torch.tensor([5.0])
+    assert loss(one, one, scale).item() == pytest.approx(math.log1p(math.exp(-2.0)), abs=1e-6)
+    assert list(loss_named("softmax", bias=bias).parameters()) == []
+
+
 def test_a_setting_names_the_loss() -> None:
     assert type(loss_named("softmax", 3)) is ImageTextContrastiveLoss
     assert type(loss_named("sigmoid")) is SigmoidContrastiveLoss

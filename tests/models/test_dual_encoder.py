@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from model_families import SIGLIP_BIAS, SIGLIP_SCALE
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -91,16 +92,24 @@ def test_either_weight_file_is_enough(
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
-def test_logit_scale_is_one_dimensional_inside_and_scalar_on_disk(encoder: DualEncoder, tmp_path: Path) -> None:
+def test_logit_scale_is_one_dimensional_inside_and_on_disk_as_in_transformers(
+    encoder: DualEncoder, tmp_path: Path
+) -> None:
     encoder.logit_scale.data.fill_(3.25)
     encoder.save_pretrained(tmp_path)
     assert encoder.logit_scale.shape == (1,)
     assert all(parameter.dim() > 0 for parameter in encoder.parameters())
-    assert load_file(tmp_path / "model.safetensors")["logit_scale"].shape == ()
+    shape = (1,) if encoder.config.model_type == "siglip" else ()
+    assert load_file(tmp_path / "model.safetensors")["logit_scale"].shape == shape
     assert DualEncoder.from_pretrained(tmp_path).logit_scale.item() == 3.25
 
 
-def test_initial_logit_scale_is_clips(encoder: DualEncoder) -> None:
+def test_initial_logit_scale_is_clips_unless_the_family_has_a_bias(encoder: DualEncoder) -> None:
+    if encoder.config.model_type == "siglip":
+        assert encoder.logit_scale.item() == pytest.approx(SIGLIP_SCALE)
+        assert encoder.logit_bias.item() == SIGLIP_BIAS
+        return
+    assert encoder.logit_bias is None
     assert encoder.logit_scale.item() == pytest.approx(math.log(1 / 0.07), abs=1e-3)
 
 
@@ -141,12 +150,15 @@ def test_frozen_towers_stay_and_heads_and_scale_learn(
     encoder: DualEncoder, pictures: list[Image.Image], texts: list[str], step: Callable[..., None]
 ) -> None:
     encoder.set_trainable_layers(image=0, text=0)
+    towers = (encoder.backend.image_tower, encoder.backend.text_tower)
+    inside = {id(parameter) for tower in towers for parameter in tower.parameters()}
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     step(encoder, pictures, texts)
+    named = dict(encoder.named_parameters())
     changed = {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
-    assert not {name for name in changed if "vision_model" in name or "text_model" in name}
-    heads = changed - {"logit_scale"}
+    assert not {name for name in changed if id(named[name]) in inside}
+    heads = changed - {"logit_scale", "logit_bias"}
     assert all("head" in name or "projection" in name for name in heads)
     assert any("text_" in name for name in heads)
     assert any("vis" in name for name in heads)
@@ -274,7 +286,8 @@ def test_missing_weight_is_named(encoder: DualEncoder, tmp_path: Path) -> None:
 def test_weights_of_another_shape_are_refused(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    config["projection_dim"] += 1
+    at = config["text_config"] if encoder.config.model_type == "siglip" else config
+    at["projection_size" if at is not config else "projection_dim"] += 1
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=tmp_path.name):
         DualEncoder.from_pretrained(tmp_path)
@@ -282,8 +295,8 @@ def test_weights_of_another_shape_are_refused(encoder: DualEncoder, tmp_path: Pa
 
 def test_folder_without_tokenizer_is_named(encoder: DualEncoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / name).unlink()
+    for name in ("tokenizer.json", "tokenizer_config.json", "spiece.model"):
+        (tmp_path / name).unlink(missing_ok=True)
     with pytest.raises(InputError, match="tokenizer"):
         DualEncoder.from_pretrained(tmp_path)
 
@@ -308,9 +321,9 @@ def test_freeze_reaches_the_towers_of_every_family(
         depth = len(tower.blocks) - 1
         layers = {"all": depth + 1, "above": depth - 1}.get(str(expected), expected)
         assert tower.trainable == layers
-        trains = any(parameter.requires_grad for parameter in tower.module.parameters())
+        trains = any(parameter.requires_grad for parameter in tower.parameters())
         assert trains == (layers != 0)
-    inside = {id(p) for t in (encoder.backend.image_tower, encoder.backend.text_tower) for p in t.module.parameters()}
+    inside = {id(p) for t in (encoder.backend.image_tower, encoder.backend.text_tower) for p in t.parameters()}
     outside = [parameter for parameter in encoder.parameters() if id(parameter) not in inside]
     assert len(outside) >= 3
     assert all(parameter.requires_grad for parameter in outside)

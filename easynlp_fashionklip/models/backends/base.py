@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.freezing import Freezing, TowerTraining
+from easynlp_fashionklip.models.preprocessing import ImagePreprocessing
 
 LEAST_SAVED = 1024  # tokens; a second pass through the text tower costs about as much on a GPU
 
@@ -22,13 +24,24 @@ class Tower:
 
     The blocks are the entries of the longest `nn.ModuleList` with, below them, one block of everything registered
     before the list (embeddings, stem); what is registered after it (final norm, pooler) belongs to the top block.
+
+    Args:
+        name: for messages.
+        module: the encoder.
+        without: modules within it that are no part of the tower, such as a projection head.
     """
 
-    def __init__(self, name: str, module: nn.Module) -> None:
+    def __init__(self, name: str, module: nn.Module, without: Sequence[nn.Module] = ()) -> None:
         self.name = name
         self.module = module
-        self.blocks = _blocks(module)
+        self.blocks = _blocks(module, {id(child) for one in without for child in one.modules()})
         self.trainable = len(self.blocks)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those of all blocks."""
+        for block in self.blocks:
+            for module in block:
+                yield from module.parameters(recurse=False)
 
     def set_trainable(self, layers: int) -> None:
         """Train the top `layers` blocks and freeze the others.
@@ -79,15 +92,16 @@ class Tower:
         return nullcontext() if self.trainable else torch.no_grad()
 
 
-def _blocks(module: nn.Module) -> list[list[nn.Module]]:
-    lists = [(name, child) for name, child in module.named_modules() if isinstance(child, nn.ModuleList)]
+def _blocks(module: nn.Module, excluded: set[int]) -> list[list[nn.Module]]:
+    inside = [(name, child) for name, child in module.named_modules() if id(child) not in excluded]
+    lists = [(name, child) for name, child in inside if isinstance(child, nn.ModuleList)]
     if not lists:
-        return [list(module.modules())]
+        return [[child for _, child in inside]]
     list_name, layers = max(lists, key=lambda item: len(item[1]))
     block_of = {id(child): number for number, layer in enumerate(layers, start=1) for child in layer.modules()}
     blocks: list[list[nn.Module]] = [[] for _ in range(len(layers) + 1)]
     outside = 0
-    for name, child in module.named_modules():  # in the order of registration, children right after their parent
+    for name, child in inside:  # in the order of registration, children right after their parent
         if name == list_name:
             outside = len(layers)
         blocks[block_of.get(id(child), outside)].append(child)
@@ -104,6 +118,9 @@ class Backend(nn.Module, ABC):
         image_size: side in pixels that the image tower was made for.
         max_text_length: most tokens that the text tower has positions for.
         initial_logit_scale: log of the inverse temperature in the checkpoint.
+        initial_logit_bias: bias of the sigmoid loss in the checkpoint; None for families trained with a softmax.
+        pads_texts: whether texts are padded to the tokenizer's full length and padding is read as text.
+        processor_name: what transformers calls the family's processor, without `Processor`.
         tokenizer_config: configuration that tells transformers the tokenizer's family; None where config.json does.
         image_tower, text_tower: the parts that can be frozen; the heads always train.
     """
@@ -114,6 +131,9 @@ class Backend(nn.Module, ABC):
     image_size: int
     max_text_length: int
     initial_logit_scale: float
+    initial_logit_bias: float | None = None
+    pads_texts: ClassVar[bool] = False
+    processor_name: ClassVar[str] = "VisionTextDualEncoder"
     tokenizer_config: Any = None
     image_tower: Tower
     text_tower: Tower
@@ -169,7 +189,46 @@ class Backend(nn.Module, ABC):
 
     @abstractmethod
     def checkpoint_tensors(self) -> dict[str, Tensor]:
-        """Every weight under the key it has on disk; `logit_scale` excepted."""
+        """Every weight under the key it has on disk; `logit_scale` and `logit_bias` excepted."""
+
+    def similarity_tensors(self, logit_scale: Tensor, logit_bias: Tensor | None) -> dict[str, Tensor]:
+        """What the temperature and the bias, both (1,), are on disk: here a 0-dim `logit_scale`, as in CLIP."""
+        return {"logit_scale": logit_scale.reshape(())}
+
+    def default_preprocessing(self) -> ImagePreprocessing:
+        """How pictures are prepared where a checkpoint does not say: here as for CLIP."""
+        return ImagePreprocessing(self.image_size)
+
+    def check_tokenizer(self, tokenizer: Any, origin: str) -> None:
+        """Refuse a tokenizer that this text tower was not trained with; `origin` names the checkpoint in messages.
+
+        Raises:
+            InputError: it gives tokens that the tower has no embedding for.
+        """
+        needed = max([tokenizer.vocab_size, *(1 + number for number in tokenizer.all_special_ids)])
+        if needed > self.vocabulary_size:
+            raise InputError(
+                f"{origin}: its tokenizer knows {needed:,} tokens and its text model {self.vocabulary_size:,}, so it "
+                "is that of another model; put the model's own tokenizer files there."
+            )
+
+    def check_image_size(self, image_size: int, origin: str) -> None:
+        """Refuse pictures that are smaller than what the image tower cuts them into; `origin` as above.
+
+        Raises:
+            InputError: they are.
+        """
+        patch = square_side(getattr(getattr(self.config, "vision_config", None), "patch_size", None) or 1)
+        if image_size < patch:
+            raise InputError(
+                f"{origin}: pictures of {image_size} px are smaller than a patch of the vision model, {patch} px; give "
+                f"image_size={self.image_size}, for which it was made."
+            )
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens the text tower has embeddings for."""
+        return int(self.config.text_config.vocab_size)
 
     def set_trainable_layers(self, *, image: int = -1, text: int = -1) -> None:
         """Choose how many top blocks of each tower train: 0 freezes it, -1 leaves it as it is.
@@ -210,8 +269,20 @@ class Backend(nn.Module, ABC):
         return self
 
 
+def square_side(image_size: Any) -> int:
+    """The side of `224` or `[224, 224]`, as configs of transformers write it.
+
+    Raises:
+        InputError: it is no square.
+    """
+    sides = {int(side) for side in (image_size if isinstance(image_size, list | tuple) else [image_size])}
+    if len(sides) != 1:
+        raise InputError(f"config.json: image_size={image_size} is not a square, which is all that is supported.")
+    return sides.pop()
+
+
 def without_logit_scale(model: nn.Module) -> float:
-    """Take the 0-dim `logit_scale` out of a transformers model; `DualEncoder` owns it, in a shape DeepSpeed accepts."""
+    """Take the `logit_scale` out of a transformers model; `DualEncoder` owns it, in a shape DeepSpeed accepts."""
     scale = float(model.get_parameter("logit_scale").detach())
     del model.logit_scale
     return scale

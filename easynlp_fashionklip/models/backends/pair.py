@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MobileNetV2Config, MobileNetV2Model
 
@@ -48,12 +49,15 @@ class PairConfig:
     model_type: str = MODEL_TYPE
 
     def __post_init__(self) -> None:
-        """Reject heads that do not exist."""
+        """Reject heads that do not exist and numbers that are none."""
         for name in ("vision_head", "text_head"):
             if getattr(self, name) not in get_args(HeadKind):
                 raise InputError(
                     f"{CONFIG}: {name}={getattr(self, name)!r} is not one of {', '.join(get_args(HeadKind))}."
                 )
+        for name in ("projection_dim", "head_hidden_dim", "vision_trainable_layers", "text_trainable_layers"):
+            if type(getattr(self, name)) is not int:
+                raise InputError(f"{CONFIG}: {name}={getattr(self, name)!r} is not a whole number.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in config.json."""
@@ -143,15 +147,38 @@ class PairBackend(Backend):
         super().set_gradient_checkpointing()
         self._checkpointing = True
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens the text tower has embeddings for."""
+        return int(self.text_model.config.vocab_size)
+
     @classmethod
     def from_pretrained(cls, source: str | Path) -> PairBackend:
         """Load a folder or hub name that `save_pretrained` wrote; see `Backend.from_pretrained`."""
-        backend = cls(PairConfig.from_dict(read_config(source), origin=str(Path(source) / CONFIG)))
+        origin = str(Path(source) / CONFIG)
+        config = PairConfig.from_dict(read_config(source), origin=origin)
+        try:
+            backend = cls(config)
+            backend._try()
+        except InputError:
+            raise
+        except Exception as error:  # a field of the wrong kind or size makes transformers raise anything
+            raise InputError(
+                f"{origin} does not describe the towers of a {MODEL_TYPE} model ({first_line(error)}); restore it."
+            ) from error
         tensors = read_tensors(source)
         if "logit_scale" in tensors:
             backend.initial_logit_scale = float(tensors.pop("logit_scale"))
         backend.load_weights(tensors, origin=str(source))
         return backend
+
+    @torch.no_grad()
+    def _try(self) -> None:
+        """Run both towers on the least there is: some values of a config fail only here."""
+        self.eval()
+        self.image_features(torch.zeros(1, 3, 32, 32))
+        self.text_features(torch.zeros(1, 2, dtype=torch.long), None)
+        self.train()
 
     def load_weights(self, tensors: Mapping[str, Tensor], origin: str) -> None:
         """Load every weight; `origin` names the checkpoint in messages.

@@ -14,6 +14,7 @@ from easynlp_fashionklip.models.conversion.folders import SUFFIXES, read_foreign
 from easynlp_fashionklip.models.conversion.reading import read_encoder
 from easynlp_fashionklip.models.conversion.trusted import safe_folder
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
+from easynlp_fashionklip.models.tower_pair import Towers, pair_of_towers, parse_towers
 from easynlp_fashionklip.models.zoo.building import BUILDERS
 from easynlp_fashionklip.models.zoo.cache import fetch, zoo_folder
 from easynlp_fashionklip.models.zoo.records import ZOO
@@ -33,7 +34,7 @@ def load_pretrained(
 
     Looked up in this order: a name of `ZOO` that is built here, a file of weights, a folder, a folder of that name in
     EasyNLP's model zoo (`~/.easynlp/modelzoo` or `--modelzoo_base_dir`), a name of `ZOO` to download into it, a name
-    `organisation/model` on the Hugging Face hub.
+    `organisation/model` on the Hugging Face hub. `vision=... text=...` puts two such models together.
 
     Args:
         name_or_path: zoo name, checkpoint folder, file of weights (.pt, .safetensors, ...) or hub name.
@@ -50,6 +51,8 @@ def load_pretrained(
     name = str(name_or_path)
     if image_size < 0:
         raise InputError(f"image_size={image_size} is negative; give pixels, or 0 for the checkpoint's own size.")
+    if towers := parse_towers(name):
+        return pair_of_towers(Towers(*(str(_locate(one)) for one in towers)), image_size=image_size, seed=seed)
     if name in BUILDERS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.backends.base import Tower, mask_padding
+from easynlp_fashionklip.models.backends.base import Tower, mask_padding, square_side
 
 
 class Toy(nn.Module):
@@ -79,6 +79,27 @@ def test_only_a_tower_that_trains_builds_a_graph() -> None:
     tower.set_trainable(0)
     with tower.grad():
         assert not torch.is_grad_enabled()
+
+
+def test_what_is_left_out_of_a_tower_trains_whatever_it_does() -> None:
+    module = Toy()
+    module.head = nn.Sequential(nn.Linear(2, 2), nn.ModuleList([nn.Linear(2, 2) for _ in range(5)]))
+    tower = Tower("toy", module, without=(module.head,))
+    assert len(tower.blocks) == 3
+    tower.set_trainable(0)
+    assert trained(module) == {"head.0", *(f"head.1.{number}" for number in range(5))}
+    inside = {id(parameter) for parameter in tower.parameters()}
+    assert inside == {id(p) for name, p in module.named_parameters() if not name.startswith("head.")}
+
+
+@pytest.mark.parametrize(("given", "side"), [(224, 224), ([224, 224], 224), ((32, 32), 32)])
+def test_sides_of_squares(given: object, side: int) -> None:
+    assert square_side(given) == side
+
+
+def test_what_is_no_square_is_refused() -> None:
+    with pytest.raises(InputError, match="is not a square"):
+        square_side([224, 112])
 
 
 def test_mask_padding() -> None:

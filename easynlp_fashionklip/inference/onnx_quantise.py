@@ -1,4 +1,4 @@
-"""Matrix products in 8-bit integers: a quarter of the weights' bytes, and faster where the CPU multiplies bytes."""
+"""Matrix products in 8-bit integers: their weights take a quarter of the bytes; faster where the CPU multiplies bytes."""
 
 from __future__ import annotations
 

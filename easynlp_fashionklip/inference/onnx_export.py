@@ -151,16 +151,13 @@ def _inputs(encoder: _Encoder, name: str, texts: tuple[str, ...]) -> tuple[Tenso
 
 def _write_graph(encoder: _Encoder, folder: Path, name: str, quantise: bool) -> None:
     external = sum(tensor.nbytes for tensor in encoder.state_dict().values()) > ONE_FILE_BYTES
-    program = _traced(encoder, name)
-    program.save(folder / name, external_data=external)
-    del program
-    _compare(encoder, folder, name)
-    if not quantise:
-        return
-    exact = folder / f"float-{name}"
-    (folder / name).rename(exact)
-    quantise_graph(exact, folder / name, external_data=external)
-    exact.unlink()
+    exact = folder / (f"float-{name}" if quantise else name)
+    _traced(encoder, name).save(exact, external_data=external)
+    _compare(encoder, exact, name)
+    if quantise:
+        quantise_graph(exact, folder / name, external_data=external)
+        for path in folder.glob(f"{exact.name}*"):
+            path.unlink()
 
 
 def _traced(encoder: _Encoder, name: str) -> Any:
@@ -209,10 +206,10 @@ def _quiet() -> Iterator[None]:
             one.setLevel(level)
 
 
-def _compare(encoder: _Encoder, folder: Path, name: str) -> None:
+def _compare(encoder: _Encoder, path: Path, name: str) -> None:
     """Refuse a graph that is wrong for other batches and lengths than those of its tracing."""
     inputs = _inputs(encoder, name, _OTHERS)
-    graph = OnnxGraph(folder / name, *_NAMES[name], encoder.model.embed_dim)
+    graph = OnnxGraph(path, *_NAMES[name], encoder.model.embed_dim)
     with torch.no_grad():
         difference = float((graph(*inputs) - encoder(*inputs)).abs().max())
     if not difference <= _TOLERANCE:

@@ -1,4 +1,4 @@
-"""Matrix products in 8-bit integers: a quarter of the weights' bytes, and faster where the CPU multiplies bytes."""
+"""Matrix products in 8-bit integers: a quarter of their weights' bytes, and faster where the CPU multiplies bytes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from easynlp_fashionklip.inference.onnx_folder import import_onnx
 
-# Convolutions stay in float32: MobileNetV2's depthwise ones lose the picture when their activations are rounded, and
-# ONNX Runtime has no fast integer kernel for a convolution whose ranges are found at run time.
+# Convolutions stay in float32: with MobileNetV2's rounded, a trained starter's R@10 falls from 70 % to 1 %, and ONNX
+# Runtime has no fast integer kernel for convolutions whose ranges are found at run time.
 OPERATORS = ("MatMul", "Gemm")
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from easynlp_fashionklip.data.images import open_image
 from easynlp_fashionklip.data.pairs import PairTable
@@ -123,6 +124,7 @@ class Transformers:
     """`transformers.CLIPModel` with its processor, as its documentation shows it; or behind a DataLoader's worker."""
 
     def __init__(self, folder: Path, batch: int, workers: int = 0) -> None:
+        disable_progress_bar()
         self.model: Any = CLIPModel.from_pretrained(folder).eval()
         self.images: Any = CLIPImageProcessor.from_pretrained(folder)
         self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder)

@@ -249,6 +249,6 @@ def test_a_checkpoint_whose_numbers_are_none(
     model = load_pretrained("tiny")
     for weight in model.parameters():
         weight.data.fill_(float("nan"))
-    monkeypatch.setattr("easynlp_fashionklip.cli.evaluation_run.load_pretrained", lambda *_, **__: model)
+    monkeypatch.setattr("easynlp_fashionklip.cli.evaluation_run.load_encoder", lambda *_, **__: model)
     outcome = run(*flags(table, tmp_path / "out", "fashiongen.full.v1"))
     refused(outcome, "gives 103 of 103 pictures embeddings that are no finite numbers", tmp_path)

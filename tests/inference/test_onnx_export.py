@@ -22,6 +22,7 @@ from easynlp_fashionklip.models.zoo import load_pretrained
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from easynlp_fashionklip.inference import onnx_export  # noqa: E402
 from easynlp_fashionklip.inference.onnx_encoder import OnnxDualEncoder  # noqa: E402
 from easynlp_fashionklip.inference.onnx_export import export_onnx  # noqa: E402
 
@@ -100,10 +101,13 @@ def test_a_checkpoint_is_not_overwritten(tiny: DualEncoder, tmp_path: Path) -> N
     assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()} == before
 
 
-def test_int8_takes_an_exports_place_and_leaves_the_model_alone(exported: Path, tmp_path: Path) -> None:
+def test_int8_takes_an_exports_place_and_leaves_the_model_alone(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load_pretrained("tiny", seed=1).train()
     model.backend.to(torch.bfloat16)
     shutil.copytree(exported, tmp_path / "onnx")
+    monkeypatch.setattr(onnx_export, "_traced", traced_once(onnx_export._traced))
     export_onnx(model, tmp_path / "onnx", quantise=True)
     assert model.training
     assert {parameter.dtype for parameter in model.backend.parameters()} == {torch.bfloat16}
@@ -120,6 +124,31 @@ def test_int8_takes_an_exports_place_and_leaves_the_model_alone(exported: Path, 
     assert {"MatMulInteger", "Conv"} <= kinds
     assert "ConvInteger" not in kinds
     assert (tmp_path / "onnx" / "image.onnx").stat().st_size < 0.8 * (exported / "image.onnx").stat().st_size
+
+    # Weights that are too many for one file lie beside the graph.
+    monkeypatch.setattr(onnx_export, "ONE_FILE_BYTES", 0)
+    for quantise in (True, False):
+        export_onnx(model, tmp_path / f"large-{quantise}", quantise=quantise)
+        files = {path.name for path in (tmp_path / f"large-{quantise}").iterdir()}
+        assert files == FILES | {"image.onnx.data", "text.onnx.data"}
+        encoder = OnnxDualEncoder.from_pretrained(tmp_path / f"large-{quantise}")
+        with torch.no_grad():
+            assert float((expected * encoder.encode_image(pictures(exact, 5))).sum(dim=1).min()) > 0.99
+    (tmp_path / "large-False" / "text.onnx.data").unlink()
+    with pytest.raises(InputError, match=r"lacks text\.onnx\.data"):
+        OnnxDualEncoder.from_pretrained(tmp_path / "large-False")
+
+
+def traced_once(trace: Callable[..., Any]) -> Callable[..., Any]:
+    """Traces each tower of one model once: tracing takes seconds."""
+    programs: dict[str, Any] = {}
+
+    def traced(encoder: Any, name: str) -> Any:
+        if name not in programs:
+            programs[name] = trace(encoder, name)
+        return programs[name]
+
+    return traced
 
 
 def test_a_missing_package_is_named(tiny: DualEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

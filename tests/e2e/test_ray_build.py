@@ -48,7 +48,7 @@ def test_ray_writes_the_same_graph(catalogue: Path, tmp_path: Path) -> None:
 def test_an_address_needs_the_ray_engine(
     catalogue: Path, tmp_path: Path, fashionklip_here: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph_build, "load_pretrained", lambda *given, **more: pytest.fail("told too late"))
+    monkeypatch.setattr(graph_build, "load_encoder", lambda *given, **more: pytest.fail("told too late"))
     outcome = fashionklip_here(build(catalogue, tmp_path / "graph", "--ray-address", "auto"))
     assert outcome.code == 2
     assert "add --engine ray" in outcome.err

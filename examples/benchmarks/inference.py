@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="a trained starter, for the parts starter and recall")
     parser.add_argument("--pictures", type=int, default=64, help="rows of the catalogue that the rates are taken of")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--charts", type=Path, default=Path("out"), help="folder for the stacked bars")
     options = parser.parse_args()

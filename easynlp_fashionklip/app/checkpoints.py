@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from easynlp_fashionklip.app.compat import APP_NAME
-from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.directory import storage_error
+from easynlp_fashionklip.errors import InputError, storage_error
 from easynlp_fashionklip.models.checkpoint import CONFIG
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.model_card import ModelCard, write_card

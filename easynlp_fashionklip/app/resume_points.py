@@ -20,8 +20,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.directory import storage_error
+from easynlp_fashionklip.errors import InputError, storage_error
 
 WEIGHTS, STATE, SUMS, SHARES = ".bin", ".meta.bin", ".json", ".deepspeed"
 _MARK = re.compile(r"pytorch_model_step_(\d+)\.meta\.bin")

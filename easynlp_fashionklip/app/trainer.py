@@ -24,8 +24,7 @@ from easynlp_fashionklip.app.run_log import RunLog
 from easynlp_fashionklip.data.dataset import Batch, iterate_batches
 from easynlp_fashionklip.data.loader import build_loader
 from easynlp_fashionklip.data.samplers import training_sampler
-from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.directory import storage_error
+from easynlp_fashionklip.errors import InputError, storage_error
 from easynlp_fashionklip.training.bad_steps import BadSteps
 from easynlp_fashionklip.training.categories import row_categories
 from easynlp_fashionklip.training.contrastive_step import contrastive_step

@@ -22,8 +22,8 @@ from easynlp_fashionklip import __version__
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.data.texts import TextTable
-from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.directory import storage_error, write_file
+from easynlp_fashionklip.errors import InputError, storage_error
+from easynlp_fashionklip.graph.directory import write_file
 from easynlp_fashionklip.graph.engines import Engine
 from easynlp_fashionklip.graph.engines.resumed import ResumedEngine
 from easynlp_fashionklip.inference.encode import BATCH_SIZE, encode_images_to

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import shutil
 import time
@@ -12,22 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.errors import InputError, storage_error
 from easynlp_fashionklip.graph.lock import Locked, hold
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file grew too large"}
 _READS, _PAUSE_SECONDS = 50, 0.05
 
 T = TypeVar("T")
-
-
-def storage_error(path: Path, error: OSError) -> InputError:
-    """The sentence for a failed write: what is full or forbidden, and that nothing was lost."""
-    reason = _FULL.get(error.errno or 0) or error.strerror or str(error)
-    return InputError(
-        f"{path} cannot be written: {reason}; free some space or give another folder. What was there before is intact."
-    )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers.utils import cached_file
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.storage import telling_disk_errors
+from easynlp_fashionklip.models.storage import telling_disk_errors, telling_tokenizer_errors
 from easynlp_fashionklip.models.torch_file import first_line, read_torch_file
 
 CONFIG = "config.json"
@@ -149,16 +149,6 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     shutil.copymode(folder / PYTORCH_BIN, folder / SAFETENSORS)  # safetensors makes files that only the owner reads
 
 
-def _telling_disk_errors(write: Callable[[Path], None], folder: Path) -> None:
-    try:
-        write(folder)
-    except Exception as error:
-        # Tokenizers, written in Rust, raise a plain Exception: "No space left on device (os error 28)".
-        if type(error) is Exception and "os error" in str(error):
-            raise OSError(first_line(error)) from error
-        raise
-
-
 def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, then move its files into `folder`, config.json last.
 
@@ -173,7 +163,8 @@ def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
         for leftover in target.glob(f"{_WRITING}*"):  # of a process that was killed while it wrote
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=_WRITING) as temporary:
-            _telling_disk_errors(write, Path(temporary))
+            with telling_tokenizer_errors():
+                write(Path(temporary))
             paths = sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG)
             for path in paths:
                 _to_disk(path)

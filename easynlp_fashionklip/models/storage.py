@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -12,16 +11,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.errors import InputError, storage_error
 from easynlp_fashionklip.models.torch_file import first_line
-
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file grew too large"}
-
-
-def storage_error(path: Path, error: OSError) -> InputError:
-    """The sentence for a failed write: what is full or forbidden."""
-    reason = _FULL.get(error.errno or 0) or error.strerror or str(error)
-    return InputError(f"{path} cannot be written: {reason}; free some space or give another place.")
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -48,6 +39,21 @@ def telling_disk_errors() -> Iterator[None]:
         yield
     except (RuntimeError, SafetensorError) as error:  # neither library passes the OSError on
         raise OSError(f"the disk may be full: {first_line(error)}") from error
+
+
+@contextmanager
+def telling_tokenizer_errors() -> Iterator[None]:
+    """The same for tokenizers, which are written in Rust: a plain `Exception`, "No space left on device (os error 28)".
+
+    Raises:
+        OSError: a file could not be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error) is Exception and "os error" in str(error):
+            raise OSError(first_line(error)) from error
+        raise
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.storage import folder_for, new_file, new_folder, require_space
+from easynlp_fashionklip.models.storage import folder_for, new_file, new_folder, require_space, telling_tokenizer_errors
 
 
 def test_a_folder_appears_at_the_end(tmp_path: Path) -> None:
@@ -87,3 +87,13 @@ def test_what_stands_in_goes_by_the_name_of_the_original(tmp_path: Path) -> None
     with pytest.raises(InputError, match="cannot be written: the disk is full"), folder_for(tmp_path) as folder:
         raise OSError(28, "No space left on device")
     assert not folder.exists()
+
+
+def test_a_tokenizers_full_disk_is_an_os_error() -> None:
+    with pytest.raises(OSError, match="No space left"), telling_tokenizer_errors():
+        raise Exception("No space left on device (os error 28)")
+
+
+def test_other_faults_of_a_tokenizer_stay_what_they_are() -> None:
+    with pytest.raises(KeyError), telling_tokenizer_errors():
+        raise KeyError("os error")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from easynlp_fashionklip.graph.directory import storage_error, write_file
+from easynlp_fashionklip.errors import storage_error
+from easynlp_fashionklip.graph.directory import write_file
 from easynlp_fashionklip.graph.engines.base import Engine
 from easynlp_fashionklip.graph.engines.chunk import MinedChunk
 from easynlp_fashionklip.graph.mining import ConceptPhrase

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.errors import InputError, storage_error
 from easynlp_fashionklip.models.checkpoint import CONFIG
 from easynlp_fashionklip.models.conversion.folders import SUFFIXES
 from easynlp_fashionklip.models.packaged import sha256_of
-from easynlp_fashionklip.models.storage import storage_error
 from easynlp_fashionklip.models.zoo.download import Unavailable, download
 from easynlp_fashionklip.models.zoo.records import ZooModel
 from easynlp_fashionklip.models.zoo.unpacking import BadArchive, unpack

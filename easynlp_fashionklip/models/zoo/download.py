@@ -12,9 +12,9 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.errors import InputError, storage_error
 from easynlp_fashionklip.models.packaged import sha256_of
-from easynlp_fashionklip.models.storage import require_space, storage_error
+from easynlp_fashionklip.models.storage import require_space
 from easynlp_fashionklip.models.torch_file import first_line
 
 logger = logging.getLogger(__name__)

@@ -85,10 +85,23 @@ class AppConfig:
         default=0.2, metadata={"help": "w in (1-w) ITC + w CVA; -1: the paper's balance by loss ratio"}
     )
     cva_weight_max: float = field(default=0.5, metadata={"help": "largest w when balanced"})
+    hierarchy: bool = field(
+        default=True, metadata={"help": "is-a counts: ancestors are no negatives, and share their node embeddings"}
+    )
+    concept_text_weight: float = field(
+        default=1.0,
+        metadata={"help": "of a text's concepts in its embedding, beside 1 for the text; 0 leaves them out"},
+    )
+    node_learning_rate: float = field(
+        default=3e-3, metadata={"help": "of the concepts' node embeddings, which start at zero; 0 keeps them there"}
+    )
     cva_prototypes: int = field(default=5, metadata={"help": "K prototypes of a concept nearest to the picture"})
 
     contrastive_batch_size: int = field(
         default=0, metadata={"help": "pairs compared in a step, over all processes; 0 is micro_batch_size each"}
+    )
+    duplicate_positives: bool = field(
+        default=True, metadata={"help": "pairs of one product or text are positives of one another, not negatives"}
     )
     itc_loss: ItcLoss = field(default="softmax", metadata={"help": "InfoNCE, or SigLIP's pairwise sigmoid loss"})
     loss_chunk: int = field(
@@ -156,6 +169,8 @@ class AppConfig:
             "cva_weight": self.cva_weight == -1.0 or 0.0 <= self.cva_weight <= 1.0,
             "cva_weight_max": 0.0 <= self.cva_weight_max <= 1.0,
             "cva_prototypes": self.cva_prototypes >= 1,
+            "concept_text_weight": 0.0 <= self.concept_text_weight <= 100.0,
+            "node_learning_rate": 0.0 <= self.node_learning_rate <= 1.0,
             "contrastive_batch_size": self.contrastive_batch_size >= 0,
             "loss_chunk": self.loss_chunk >= 0,
             "group_ratio": 0.0 <= self.group_ratio <= 1.0,

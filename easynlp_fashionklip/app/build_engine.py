@@ -47,7 +47,8 @@ def build_engine(
             "--learning_rate=%g is far beyond what fine-tuning bears (1e-6 to 1e-3); training will hardly learn",
             args.learning_rate,
         )
-    groups = parameter_groups(app, args.weight_decay, args.learning_rate, config.layer_decay)
+    rates = (args.learning_rate, config.layer_decay, config.node_learning_rate)
+    groups = parameter_groups(app, args.weight_decay, *rates)
     optimizer = AdamW(groups, args.learning_rate, plan.total_steps)
     schedule = warmup_cosine(optimizer, math.ceil(args.warmup_proportion * plan.total_steps), plan.total_steps)
     dtype = precision_of(config, args)

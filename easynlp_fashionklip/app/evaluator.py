@@ -28,6 +28,7 @@ class FashionKLIPEvaluator(Evaluator):
             raise ValueError("evaluation needs a table with texts and pictures")
         if self._encoder is None or self._encoder.model is not model.encoder:
             self._encoder = TableEncoder(model.encoder, table, batch_size=self.batch_size, workers=self.workers)
+        model.task.update_concept_texts()
         embeds = self._encoder.embeds("evaluating")
         assert embeds.images is not None and embeds.texts is not None
         self.result = evaluate_retrieval(embeds.images, embeds.texts, PairKeys(table.product_keys, table.text_keys))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from easynlp_fashionklip import distributed
 from easynlp_fashionklip.data.pairs import PairTable
 from easynlp_fashionklip.inference.encode import (
     TableEmbeddings,
@@ -19,6 +20,7 @@ from easynlp_fashionklip.inference.encode import (
     evaluating,
     model_device,
 )
+from easynlp_fashionklip.models.concept_texts import Mentions
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
 
@@ -107,6 +109,7 @@ class TableEncoder:
         self.workers = workers
         self._pictures = FrozenPictures(model, len(table))
         self._texts = FrozenTowerCache(len(table)) if model.text_tower_frozen else None
+        self._mentions: Mentions | None = None
 
     def embeds(self, description: str) -> TableEmbeddings:
         """Both columns under the model as it is; every process must call it. `description` is what the bar says.
@@ -118,7 +121,16 @@ class TableEncoder:
         keep_frozen_pictures(self._pictures, self.table, self.workers, description)
         if self._pictures.wanted and not self._pictures.complete:
             self._pictures = FrozenPictures(self.model, 0)  # no room: do not try again
-        return TableEmbeddings(self._images(description), self._text_embeds())
+        return TableEmbeddings(self._images(description), self._with_concepts(self._text_embeds()))
+
+    def _with_concepts(self, texts: np.ndarray) -> np.ndarray:
+        concepts = self.model.concepts
+        if concepts is None:
+            return texts
+        if self._mentions is None:
+            found = concepts.mentions(list(self.table.texts())) if distributed.rank() == 0 else None
+            self._mentions = distributed.broadcast_object(found)
+        return concepts.enrich(texts, self._mentions)
 
     def _images(self, description: str) -> np.ndarray:
         if self._pictures.complete:
@@ -130,7 +142,8 @@ class TableEncoder:
     def _text_embeds(self) -> np.ndarray:
         cache = self._texts
         if cache is None or not cache.complete:
-            return encode_texts(self.model, list(self.table.texts()), batch_size=self.batch_size)
+            texts = list(self.table.texts())
+            return encode_texts(self.model, texts, encode=self.model.encode_text, batch_size=self.batch_size)
         return self._by_blocks(lambda rows: self.model.project_text(cache.read(rows).to(model_device(self.model))))
 
     def _by_blocks(self, embed: Callable[[Tensor], Tensor]) -> np.ndarray:

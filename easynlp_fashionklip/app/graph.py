@@ -125,6 +125,7 @@ def prepare_graph(
         config.prototype_scope,
         config.duplicate_similarity,
         config.min_coherence,
+        config.hierarchy,
         config.refresh_tolerance,
     )
     keys = distributed.broadcast_object(picture_keys(table) if distributed.rank() == 0 else None)

@@ -26,6 +26,7 @@ from easynlp_fashionklip.inference.encode import evaluating, model_device
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 
 TEXT_FEAT, IMAGE_FEAT = "text_feat", "image_feat"
+TEXTS = "texts"
 SEPARATORS = {"comma": ",", "space": " ", "tab": "\t"}
 
 
@@ -49,7 +50,7 @@ class FashionKLIPPredictor(Predictor):
         self.separator = separator
 
     def preprocess(self, in_data: Sequence[Mapping[str, str]]) -> Batch:
-        """Records -> `pixel_values` (B x 3 x H x W) and/or `input_ids`, `attention_mask` (B x L)."""
+        """Records -> `pixel_values` (B x 3 x H x W) and/or `input_ids`, `attention_mask` (B x L) and `texts` (B)."""
         processor, images, texts = self.encoder.processor, None, None
         if self.text is not None:
             texts = [record[self.text] for record in in_data]
@@ -59,16 +60,23 @@ class FashionKLIPPredictor(Predictor):
                 for number, record in enumerate(in_data)
             ]
             images = [open_image(reference, near=processor.image_size) for reference in references]
-        return processor(images=images, texts=texts)
+        batch: Batch = processor(images=images, texts=texts)
+        return batch if texts is None else {**batch, TEXTS: texts}
 
     def predict(self, in_data: Batch) -> dict[str, np.ndarray]:
-        """A batch -> `text_feat` and/or `image_feat`, float32 (B, d) of unit vectors."""
+        """A batch -> `text_feat` and/or `image_feat`, float32 (B, d) of unit vectors.
+
+        A model that knows concepts looks for them in the batch's `texts`.
+        """
         device = model_device(self.encoder)
         outputs: dict[str, np.ndarray] = {}
         with evaluating(self.encoder):
             if "input_ids" in in_data:
                 ids, mask = in_data["input_ids"].to(device), in_data["attention_mask"].to(device)
                 outputs[TEXT_FEAT] = _numpy(self.encoder.encode_text(ids, mask))
+                concepts = self.encoder.concepts
+                if concepts is not None:
+                    outputs[TEXT_FEAT] = concepts.enrich(outputs[TEXT_FEAT], concepts.mentions(in_data[TEXTS]))
             if "pixel_values" in in_data:
                 outputs[IMAGE_FEAT] = _numpy(self.encoder.encode_image(in_data["pixel_values"].to(device)))
         return outputs
@@ -114,8 +122,8 @@ def predict_table(
         output.parent.mkdir(parents=True, exist_ok=True)
         with writer(temporary) as write, tqdm(total=len(table), desc="predicting", unit="row", disable=None) as bar:
             for batch in iterate_batches(_loader(predictor.encoder, table, batch_size, workers)):
-                embeds = predictor.predict(batch)
                 cells = [table.cells(row) for row in batch["rows"].tolist()]
+                embeds = predictor.predict({**batch, TEXTS: [table.text_of(one) for one in cells]})
                 extra = {name: [cell[name] for cell in cells] for name in append_cols}
                 write(predictor, {name: embeds[name] for name in chosen}, extra)
                 bar.update(len(cells))

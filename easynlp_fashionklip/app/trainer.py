@@ -338,6 +338,7 @@ class FashionKLIPTrainer(Trainer):
         """Write the best model; resume points have a method of their own."""
         self._has_model = True
         with self._engine.whole():
+            self._task.update_concept_texts()
             if self.args.is_master_node:
                 card = card_of_run(self._app, self.args, len(self._dataset.table), self._scores)
                 checkpoints.write_best(self.folder, self._app.encoder, self.args, card)

@@ -156,6 +156,8 @@ def train(args: Namespace, config: AppConfig) -> None:
         keep_frozen_texts(app.task.text_caches[0], app.encoder, tables[0].text)
         if config.cva:
             prepare_graph(app.task, tables[0], config, args.checkpoint_dir, encode=not resuming)
+        else:
+            app.encoder.concepts = None  # of the model it starts from: without a graph its texts are trained alone
     dataset = FashionKLIPDataset(tables[0], app.encoder.processor, seed=args.random_seed, is_training=True)
     if app.task.pictures.complete:
         dataset.pairs.transform = None  # which leaves the pictures unopened

@@ -15,6 +15,7 @@ from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.csr import offsets_of, take_rows
 from easynlp_fashionklip.graph.format import read_graph, write_graph
 from easynlp_fashionklip.graph.hierarchy import closure_csr
+from easynlp_fashionklip.graph.matching import match_phrases
 from easynlp_fashionklip.graph.mining import mine, phrases_of_title
 from easynlp_fashionklip.graph.normalise import tokenise, unify_spelling
 from easynlp_fashionklip.graph.pipeline import load_spacy
@@ -147,13 +148,7 @@ class ConceptGraph:
         self, texts: Iterable[str], nlp: Language | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(offsets N + 1, concept ids) for N texts; see `match`."""
-        mined = mine(texts, nlp or self._pipeline())
-        known = np.array([self._id_of.get(phrase, -1) for phrase in mined.phrases], dtype=np.int64)
-        ids = known[mined.phrase_index]
-        text = np.repeat(np.arange(len(mined)), np.diff(mined.offsets))[ids >= 0]
-        ids = ids[ids >= 0]
-        order = np.lexsort((ids, text))
-        return offsets_of(np.bincount(text, minlength=len(mined))), ids[order]
+        return match_phrases(texts, self._id_of, nlp or self._pipeline())
 
     def mention_csr(self, product_keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(offsets N + 1, concept ids ascending) for N `PairTable.product_keys`; unknown products are empty."""

@@ -58,8 +58,12 @@ def encode_texts(
 
     Texts are batched by length, so that short ones do not pay for the padding of long ones, and each distinct text
     is encoded once. `encode` says what is computed of token ids and mask (n x L), such as the tower's outputs; None
-    takes the unit vectors.
+    takes the unit vectors, with what the concepts that the texts mention add to them, where the model knows concepts.
+
+    Raises:
+        InputError: the spaCy pipeline that finds the concepts is not installed.
     """
+    concepts = model.concepts if encode is None else None
     encode = encode or model.encode_text
     distinct = list(dict.fromkeys(texts))
     order = sorted(range(len(distinct)), key=lambda i: (len(distinct[i]), distinct[i]))
@@ -73,6 +77,8 @@ def encode_texts(
             if embeds.shape[1] != encoded.shape[1]:
                 embeds = np.zeros((len(distinct), encoded.shape[1]), np.float32)
             embeds[chosen] = encoded.cpu().numpy()
+    if concepts is not None and distinct:
+        embeds = concepts.enrich(embeds, concepts.mentions(distinct))
     place = {text: i for i, text in enumerate(distinct)}
     return embeds[[place[text] for text in texts]]
 

@@ -24,6 +24,7 @@ from easynlp_fashionklip.inference.onnx_folder import (
 from easynlp_fashionklip.models.backends import Backend
 from easynlp_fashionklip.models.backends.base import Tower, mask_padding
 from easynlp_fashionklip.models.checkpoint import first_line
+from easynlp_fashionklip.models.concept_texts import ConceptTexts
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.processor import ImagePreprocessing, Processor, load_tokenizer
 from easynlp_fashionklip.models.zoo import ZOO, load_pretrained
@@ -240,7 +241,9 @@ class OnnxDualEncoder(DualEncoder):
         preprocessing = ImagePreprocessing.from_dict(config.preprocessing, origin=str(source))
         tokenizer = load_tokenizer(backend.folder, _tokenizer_config(config, source))
         padding: dict[str, Any] = {"pads_texts": True} if config.pads_texts else {}
-        return cls(backend, Processor(preprocessing, tokenizer, config.max_length, **padding)).eval()
+        model = cls(backend, Processor(preprocessing, tokenizer, config.max_length, **padding))
+        model.concepts = ConceptTexts.load(backend.folder, model.embed_dim)
+        return model.eval()
 
 
 def _tokenizer_config(config: OnnxConfig, source: str | Path) -> Any:

@@ -31,6 +31,7 @@ from easynlp_fashionklip.inference.onnx_folder import (
 )
 from easynlp_fashionklip.inference.onnx_quantise import quantise as quantise_graph
 from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, first_line, read_json, write_folder
+from easynlp_fashionklip.models.concept_texts import FILES as CONCEPT_FILES
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 
 OPSET = 18
@@ -94,11 +95,13 @@ def export_onnx(model: DualEncoder, folder: str | Path, *, quantise: bool = Fals
         for name, encoder in ((IMAGE_GRAPH, _ImageEncoder(plain)), (TEXT_GRAPH, _TextEncoder(plain))):
             _write_graph(encoder, temporary, name, quantise)
         plain.processor.save_pretrained(temporary)
+        if plain.concepts is not None:
+            plain.concepts.save(temporary)
         digests = {path.name: sha256_of(path) for path in sorted(temporary.glob("*.onnx*"))}
         config = _describe(plain, digests, "int8" if quantise else "float32")
         (temporary / CONFIG).write_text(config.to_json_string(), encoding="utf-8")
 
-    write_folder(folder, write)
+    write_folder(folder, write, obsolete=() if plain.concepts else CONCEPT_FILES)
 
 
 def _refuse_other_content(folder: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +149,11 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     shutil.copymode(folder / PYTORCH_BIN, folder / SAFETENSORS)  # safetensors makes files that only the owner reads
 
 
-def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
+def write_folder(folder: str | Path, write: Callable[[Path], None], obsolete: Collection[str] = ()) -> None:
     """Let `write` fill a temporary folder, then move its files into `folder`, config.json last.
 
     Each file appears complete or not at all, and a new folder is recognised as a checkpoint only once it is whole.
+    Files with the names in `obsolete` are removed.
 
     Raises:
         InputError: if the folder cannot be made or written.
@@ -170,5 +171,7 @@ def write_folder(folder: str | Path, write: Callable[[Path], None]) -> None:
                 _to_disk(path)
             for path in paths:
                 os.replace(path, target / path.name)
+            for name in obsolete:
+                (target / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"the checkpoint folder {target} cannot be written ({first_line(error)}).") from error

@@ -15,6 +15,8 @@ from easynlp_fashionklip.freezing import Freezing
 from easynlp_fashionklip.models.allocator import keep_freed_memory
 from easynlp_fashionklip.models.backends import BACKENDS, UNSUPPORTED, Backend
 from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, read_config, write_folder, write_tensors
+from easynlp_fashionklip.models.concept_texts import FILES as CONCEPT_FILES
+from easynlp_fashionklip.models.concept_texts import ConceptTexts
 from easynlp_fashionklip.models.processor import Processor
 
 _MAX_SCALE = 100.0
@@ -33,6 +35,8 @@ class DualEncoder(nn.Module):
         logit_bias: parameter of shape (1,), the sigmoid loss's bias; None in families trained with a softmax.
         max_scale: what training holds the inverse temperature to: CLIP's limit unless it sets another.
         embed_dim: size d of the shared space.
+        concepts: what the concepts of a graph add to texts; None for a plain encoder. `encode_text` is without them:
+            `inference.encode.encode_texts` looks for them in the texts.
         config: the backend's configuration, with `model_type` and `to_json_string()`.
     """
 
@@ -49,6 +53,7 @@ class DualEncoder(nn.Module):
         self.logit_scale = nn.Parameter(torch.full((1,), initial))
         self.max_scale = _MAX_SCALE
         self.logit_bias = None if bias is None else nn.Parameter(torch.full((1,), bias))
+        self.concepts: ConceptTexts | None = None
 
     @property
     def embed_dim(self) -> int:
@@ -158,9 +163,11 @@ class DualEncoder(nn.Module):
         def write(temporary: Path) -> None:
             write_tensors(temporary, tensors)
             self.processor.save_pretrained(temporary, self.backend.processor_name)
+            if self.concepts is not None:
+                self.concepts.save(temporary)
             (temporary / CONFIG).write_text(self.config.to_json_string(), encoding="utf-8")
 
-        write_folder(folder, write)
+        write_folder(folder, write, obsolete=() if self.concepts else CONCEPT_FILES)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, image_size: int = 0) -> DualEncoder:
@@ -187,7 +194,9 @@ class DualEncoder(nn.Module):
             processor = processor.with_image_size(image_size)
         backend.check_tokenizer(processor.tokenizer, str(source))
         backend.check_image_size(processor.image_size, str(source))
-        return cls(backend, processor).eval()
+        model = cls(backend, processor)
+        model.concepts = ConceptTexts.load(source, model.embed_dim)
+        return model.eval()
 
 
 def _family(source: str | Path) -> type[Backend]:

@@ -40,6 +40,7 @@ class PrototypeSettings:
     scope: Scope = "mentions"
     duplicate_similarity: float = DUPLICATE_SIMILARITY
     min_coherence: float = -1.0  # less coherent concepts are left out; see graph/coherence.py
+    hierarchy: bool = True  # ancestors and descendants of a concept are not its negatives
     refresh_tolerance: float = -1.0  # how far embeddings may move before a concept is ranked again; -1 ranks all again
 
 
@@ -282,12 +283,18 @@ class ConceptKnowledge:
         prototype_index[mask] = index
         return torch.from_numpy(unique), ConceptBatch(
             membership=membership,
-            related=torch.from_numpy(self.graph.related_mask(unique)),
+            related=self._related(unique),
             prototype_embeds=bank.get(distinct),
             prototype_index=prototype_index,
             prototype_mask=mask,
             slots=self._slots(offsets, pair, place, unique) if paper_slots else None,
         )
+
+    def _related(self, concepts: np.ndarray) -> Tensor:
+        """bool (U, U): which of U concepts are never negatives of one another."""
+        if not self.settings.hierarchy:
+            return torch.eye(len(concepts), dtype=torch.bool)
+        return torch.from_numpy(self.graph.related_mask(concepts))
 
     def _slots(self, offsets: np.ndarray, pair: np.ndarray, place: np.ndarray, unique: np.ndarray) -> Tensor:
         """The `PAPER_SLOTS` most specific concepts of each pair, as columns of `membership`; -1 for none."""

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from easynlp_fashionklip.models.backends.base import Backend
+from easynlp_fashionklip.models.concept_texts import ConceptTexts
 
 _FUSED_DEVICES = ("cpu", "cuda")
 
@@ -24,7 +25,7 @@ class AdamW(torch.optim.AdamW):
         self.total_training_steps = total_training_steps
 
     def get_current_lr(self, *_: object) -> float:
-        """Learning rate of the first parameter group, which with `parameter_groups` is the highest."""
+        """Learning rate of the first parameter group, which with `parameter_groups` is the heads'."""
         return float(self.param_groups[0]["lr"])
 
 
@@ -35,9 +36,15 @@ def _can_fuse(groups: list[dict[str, Any]]) -> bool:
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, learning_rate: float, layer_decay: float = 1.0
+    model: nn.Module,
+    weight_decay: float,
+    learning_rate: float,
+    layer_decay: float = 1.0,
+    node_learning_rate: float = 0.0,
 ) -> list[dict[str, Any]]:
     """What trains, by weight decay and learning rate, the highest rate first; a group without parameters is left out.
+
+    The last group is that of the concepts' node embeddings, which have a rate of their own and do not decay.
 
     Matrices and filters decay; biases, norms and the temperature do not (Loshchilov & Hutter's usual practice). A
     tower's top layer learns at `layer_decay` times `learning_rate`, each layer at `layer_decay` times the rate of the
@@ -49,14 +56,18 @@ def parameter_groups(
         weight_decay: of those that decay.
         learning_rate: of the heads.
         layer_decay: above 0, at most 1.
+        node_learning_rate: of node embeddings.
     """
     below = _layers_below_head(model)
+    nodes = [module.nodes for module in model.modules() if isinstance(module, ConceptTexts)]
+    nodes = [parameter for parameter in nodes if parameter.requires_grad]
+    apart = {id(parameter) for parameter in nodes}
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and id(parameter) not in apart:
             steps = below.get(id(parameter), 0) if layer_decay != 1.0 else 0
             found.setdefault((steps, parameter.ndim < 2), []).append(parameter)
-    return [
+    groups: list[dict[str, Any]] = [
         {
             "params": found[steps, is_vector],
             "weight_decay": 0.0 if is_vector else weight_decay,
@@ -64,6 +75,9 @@ def parameter_groups(
         }
         for steps, is_vector in sorted(found)
     ]
+    if nodes:
+        groups.append({"params": nodes, "weight_decay": 0.0, "lr": node_learning_rate})
+    return groups
 
 
 def _layers_below_head(model: nn.Module) -> dict[int, int]:

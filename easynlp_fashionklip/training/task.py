@@ -14,13 +14,14 @@ from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.losses import ConceptVisualAlignmentLoss, balance_weight, total_loss
 from easynlp_fashionklip.losses.functional import MAX_SCALE, inverse_temperature
 from easynlp_fashionklip.losses.itc import SIGMOID_INITIAL_SCALE, itc_loss
+from easynlp_fashionklip.models.concept_texts import ConceptTexts, Vocabulary, enriched, mean_of_concepts
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
 from easynlp_fashionklip.training.concept_prompts import ConceptPrompts
 from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
 from easynlp_fashionklip.training.global_batch import GlobalBatch, gather_batch
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
-from easynlp_fashionklip.training.refresh import RefreshReport, refresh
+from easynlp_fashionklip.training.refresh import RefreshReport, encode_prompts, refresh
 
 Batch = dict[str, Any]
 
@@ -58,6 +59,22 @@ class FashionKLIPTask(nn.Module):
         self.knowledge = knowledge
         self._prompts = ConceptPrompts(self.model.processor.tokenize(knowledge.prompts()))
         self._concept_cache = self._cache(knowledge.num_concepts)
+        self._attach_concept_texts(knowledge)
+
+    def _attach_concept_texts(self, knowledge: ConceptKnowledge) -> None:
+        """Let the model's texts have this graph's concepts, beginning with what it knows of them already."""
+        before, self.model.concepts = self.model.concepts, None
+        if not self.config.concept_text_weight:
+            return
+        phrases, pipeline = list(knowledge.graph.tables.concepts.phrases), knowledge.graph.info.spacy_pipeline
+        vocabulary = Vocabulary(phrases, pipeline)
+        concepts = ConceptTexts(vocabulary, self.model.embed_dim, self.config.concept_text_weight)
+        if self.config.hierarchy:
+            concepts.set_ancestors(*knowledge.graph.ancestor_csr)
+        if before is not None:
+            concepts.start_from(before)
+        concepts.nodes.requires_grad_(self.config.node_learning_rate > 0)
+        self.model.concepts = concepts.to(self.model.logit_scale.device)
 
     def _cache(self, num_keys: int) -> FrozenTowerCache | None:
         return FrozenTowerCache(num_keys) if self.model.text_tower_frozen else None
@@ -81,7 +98,11 @@ class FashionKLIPTask(nn.Module):
         return self.model.project_text(cache.get(keys, compute).to(device))
 
     def encode_concepts(self, concepts: Tensor) -> Tensor:
-        """(n,) concept numbers -> (n, d) unit vectors of their prompts."""
+        """(n,) concept numbers -> (n, d): e_c of `models.concept_texts`, or without it the prompts' unit vectors."""
+        prompts = self._encode_prompts(concepts)
+        return prompts if self.model.concepts is None else self.model.concepts(concepts, prompts)
+
+    def _encode_prompts(self, concepts: Tensor) -> Tensor:
         if len(concepts) == 0:  # with gradient: all processes must take part in the backward pass of the gathering
             nothing = torch.zeros(0, self.model.embed_dim, device=self.model.logit_scale.device)
             return nothing.requires_grad_(torch.is_grad_enabled())
@@ -89,6 +110,17 @@ class FashionKLIPTask(nn.Module):
         if self._concept_cache is not None:
             return self._encode_text(self._prompts.tokens(concepts), concepts, self._concept_cache)
         return self.model.encode_prompts(**self._prompts.tokens(concepts))
+
+    def update_concept_texts(self) -> None:
+        """Give the model's texts the concepts as they are now, to evaluate or save; every process must call it."""
+        concepts = self.model.concepts
+        if self.knowledge is None or concepts is None:
+            return
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            concepts.set_vectors(encode_prompts(self.knowledge, self.model.embed_dim, self.encode_concepts))
+        self.model.train(training)
 
     def refresh_prototypes(self) -> RefreshReport | None:
         """Re-rank the prototypes with the encoder as it is, on every process; None without a graph."""
@@ -156,13 +188,19 @@ class FashionKLIPTask(nn.Module):
         scale = inverse_temperature(self.model.logit_scale, self.model.max_scale)
         both = torch.cat([outputs["image_embeds"], outputs["text_embeds"]], dim=1)
         images, texts = distributed.gather_with_grad(both, whole.sizes).chunk(2, dim=1)
-        # Not as a module, behind which ZeRO-3 would take the bias away before its gradient is handed on.
-        itc_part = self.itc.forward(images, texts, scale, whole.product_keys, whole.text_keys, whole.own_pairs)
-        cva_part = torch.zeros_like(itc_part)
+        concepts = None
         if whole.knowledge is not None:
+            concepts = distributed.gather_with_grad(outputs["concept_embeds"], whole.concept_sizes)
+            if self.model.concepts is not None:
+                mean = mean_of_concepts(concepts, whole.knowledge.membership)
+                texts = enriched(texts, mean, self.model.concepts.weight)
+        products, captions = (whole.product_keys, whole.text_keys) if self.config.duplicate_positives else (None, None)
+        # Not as a module, behind which ZeRO-3 would take the bias away before its gradient is handed on.
+        itc_part = self.itc.forward(images, texts, scale, products, captions, whole.own_pairs)
+        cva_part = torch.zeros_like(itc_part)
+        if whole.knowledge is not None and concepts is not None:
             finite = images.detach().isfinite().all(dim=1)  # a step that fails must not spoil later prototypes
             self.bank.update(whole.rows[finite], images[finite])
-            concepts = distributed.gather_with_grad(outputs["concept_embeds"], whole.concept_sizes)
             cva_part = self.cva(images, concepts, whole.knowledge, scale, whole.own_pairs, whole.own_concepts)
         itc, cva = distributed.sum_over_ranks(torch.stack([itc_part, cva_part])).unbind()
         weight = self._weight(itc, cva)

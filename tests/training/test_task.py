@@ -15,7 +15,9 @@ from torch import multiprocessing
 
 from easynlp_fashionklip.freezing import parse_freezing
 from easynlp_fashionklip.graph import ConceptGraph
+from easynlp_fashionklip.inference.encode import encode_texts
 from easynlp_fashionklip.losses import ImageTextContrastiveLoss
+from easynlp_fashionklip.models.concept_texts import enriched, mean_of_concepts
 from easynlp_fashionklip.training.task import FashionKLIPTask
 
 Make = Callable[..., Any]
@@ -165,9 +167,84 @@ def test_a_frozen_image_tower_gives_the_same_losses_and_gradients_without_pixels
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, atol=1e-5, rtol=0)
     heads = {f"model.backend.model.{name}_projection.weight" for name in ("visual", "text")}
-    assert same.keys() == gradients.keys() == heads | {"model.logit_scale"}
+    assert same.keys() == gradients.keys() == heads | {"model.logit_scale", "model.concepts.nodes"}
     for name, value in gradients.items():
         torch.testing.assert_close(same[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_texts_are_compared_with_their_concepts(make_task: Make, make_batch: Make) -> None:
+    task = make_task(cva_weight=0.0, concept_text_weight=0.5)
+    with torch.no_grad():
+        task.model.concepts.nodes.normal_(std=0.2)
+    batch = make_batch(task, [0, 1, 3, 5])
+    outputs = task(batch)
+    whole = outputs["global_batch"]
+    texts = []
+    for row, text in enumerate(outputs["text_embeds"]):
+        own = outputs["concept_embeds"][whole.knowledge.membership[row]]
+        texts.append(text + 0.5 * own.mean(dim=0) if len(own) else text)
+    expected = ImageTextContrastiveLoss()(
+        outputs["image_embeds"],
+        torch.nn.functional.normalize(torch.stack(texts), dim=-1),
+        task.model.logit_scale.exp(),
+        batch["product_keys"],
+        batch["text_keys"],
+    )
+    torch.testing.assert_close(task.compute_loss(outputs)["itc_loss"], expected)
+
+
+def test_served_texts_are_those_that_were_trained(make_task: Make, make_batch: Make, graph: ConceptGraph) -> None:
+    """What `encode_texts` makes of the training texts, by matching, is what the loss compared."""
+    task = make_task().eval()
+    with torch.no_grad():
+        task.model.concepts.nodes.normal_(std=0.2)
+        outputs = task(make_batch(task, [0, 2, 4, 5]))
+        task.update_concept_texts()
+        mean = mean_of_concepts(outputs["concept_embeds"], outputs["global_batch"].knowledge.membership)
+        compared = enriched(outputs["text_embeds"], mean, 1.0)
+    task.model.concepts.vocabulary.__dict__["_nlp"] = graph._pipeline()
+    served = encode_texts(task.model, ["Red Dress", "Red Long Dress", "Blue Slim Jeans", "Lorem"])
+    torch.testing.assert_close(torch.from_numpy(served), compared, atol=1e-5, rtol=0)
+
+
+def test_without_their_weight_concepts_stay_out_of_texts(make_task: Make) -> None:
+    assert make_task(concept_text_weight=0.0).model.concepts is None
+    assert not make_task(node_learning_rate=0.0).model.concepts.nodes.requires_grad
+
+
+def test_a_second_graph_goes_on_from_the_nodes_of_the_first(make_task: Make, make_knowledge: Make) -> None:
+    task = make_task()
+    with torch.no_grad():
+        task.model.concepts.nodes.normal_()
+    before = task.model.concepts.nodes.clone()
+    task.attach(make_knowledge())
+    torch.testing.assert_close(task.model.concepts.nodes, before)
+
+
+def test_without_the_hierarchy_ancestors_are_negatives_and_share_nothing(
+    make_task: Make, make_batch: Make, make_knowledge: Make
+) -> None:
+    task = make_task(hierarchy=False)
+    task.attach(make_knowledge(hierarchy=False))
+    whole = task(make_batch(task, [0, 1, 2]))["global_batch"]
+    assert torch.equal(whole.knowledge.related, torch.eye(len(whole.concepts), dtype=torch.bool))
+    task.encode_concepts(whole.concepts[-1:]).sum().backward()
+    assert int((task.model.concepts.nodes.grad.abs().sum(dim=1) > 0).sum()) == 1
+
+
+def test_duplicates_are_negatives_where_asked(make_task: Make, make_batch: Make) -> None:
+    aware, unaware = make_task(graph=False), make_task(graph=False, duplicate_positives=False)
+    losses = []
+    for task in (aware, unaware):
+        batch = make_batch(task, [0, 1, 4])
+        batch["product_keys"][1] = batch["product_keys"][0]
+        losses.append(losses_of(task, batch)["loss"])
+    outputs = unaware(batch)
+    expected = ImageTextContrastiveLoss()(
+        outputs["image_embeds"], outputs["text_embeds"], unaware.model.logit_scale.exp()
+    )
+    torch.testing.assert_close(losses[1], expected)
+    assert losses[0] != losses[1]
 
 
 def _train_share(rank: int, world: int, port: int, make: Any, results: Any) -> None:

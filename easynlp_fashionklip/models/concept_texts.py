@@ -1,0 +1,201 @@
+"""Concept-aware text embeddings: what a text says as a whole, and the concepts of the graph that it mentions.
+
+    t = |t_text + beta mean_{c in C} e_c|,    e_c = |p_c + n_c + mean_{a above c} n_a|
+
+with |x| of length 1, t_text the text encoder's embedding, C the concepts the text mentions, p_c the text encoder's
+embedding of the prompt "a photo of c", and n_c a trained vector of concept c, its node embedding, zero at first.
+A concept shares its ancestors' node embeddings, so that what `dress` has learnt is there for a rare `jersey dress`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from easynlp_fashionklip.errors import InputError
+from easynlp_fashionklip.graph.csr import rows_of, take_rows
+from easynlp_fashionklip.graph.matching import match_phrases
+from easynlp_fashionklip.graph.pipeline import load_spacy
+from easynlp_fashionklip.models.checkpoint import find_file, first_line, read_json, read_tensor_file
+from easynlp_fashionklip.models.storage import telling_disk_errors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from spacy.language import Language
+
+CONCEPTS, CONCEPT_TENSORS = "concepts.json", "concepts.safetensors"
+FILES = (CONCEPTS, CONCEPT_TENSORS)
+FORMAT_VERSION = 1
+Mentions = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The concepts that texts are searched for.
+
+    Attributes:
+        phrases: U names in normal form; the position is the concept's number.
+        pipeline: name of the spaCy pipeline they were mined with, as graph.json has it.
+    """
+
+    phrases: Sequence[str]
+    pipeline: str
+
+    @cached_property
+    def id_of(self) -> dict[str, int]:
+        """The number of each phrase."""
+        return {phrase: number for number, phrase in enumerate(self.phrases)}
+
+    @cached_property
+    def _nlp(self) -> Language:
+        return load_spacy(self.pipeline.partition(" ")[0])
+
+    def mentions(self, texts: Sequence[str]) -> Mentions:
+        """(offsets N + 1, concept numbers) of N texts.
+
+        Raises:
+            InputError: spaCy or the pipeline is not installed.
+        """
+        return match_phrases(texts, self.id_of, self._nlp)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"phrases": self.phrases, "pipeline": self.pipeline}  # not the parser: each process loads its own
+
+
+def mean_of_concepts(concept_embeds: Tensor, membership: Tensor) -> Tensor:
+    """(U, d) and bool (B, U) -> (B, d), the mean of each text's concepts; zeros for a text without any."""
+    share = membership.to(concept_embeds.dtype)
+    return (share / share.sum(dim=1, keepdim=True).clamp(min=1)) @ concept_embeds
+
+
+def enriched(text_embeds: Tensor, concept_mean: Tensor, weight: float) -> Tensor:
+    """Unit vectors t (B, d) of the text encoder's (B, d) and of `mean_of_concepts` (B, d)."""
+    return F.normalize(text_embeds + weight * concept_mean, dim=-1)
+
+
+class ConceptTexts(nn.Module):
+    """The concepts that a model knows, and what they add to its texts.
+
+    Args:
+        vocabulary: U concepts.
+        embed_dim: d.
+        weight: beta.
+
+    Attributes:
+        nodes: parameter (U, d), n_c. Set by training.
+        vectors: float32 (U, d) on the CPU, e_c as of the last call of `set_vectors`; zero for concepts that no
+            training text mentions. What `enrich` adds.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, embed_dim: int, weight: float) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.weight = weight
+        self.nodes = nn.Parameter(torch.zeros(len(vocabulary.phrases), embed_dim))
+        self.vectors = torch.zeros(len(vocabulary.phrases), embed_dim)
+        self._above: Mentions = (np.zeros(len(vocabulary.phrases) + 1, np.int64), np.zeros(0, np.int64))
+
+    def set_ancestors(self, offsets: NDArray[np.int64], ancestors: NDArray[np.int64]) -> None:
+        """Say which concepts are above each (offsets U + 1); none are at first."""
+        self._above = (offsets, ancestors)
+
+    def start_from(self, other: ConceptTexts) -> None:
+        """Take over the node embeddings of the concepts that another vocabulary also has."""
+        found = [other.vocabulary.id_of.get(phrase, -1) for phrase in self.vocabulary.phrases]
+        known = torch.tensor(found)
+        with torch.no_grad():
+            self.nodes[known >= 0] = other.nodes.detach().to(self.nodes)[known[known >= 0]]
+
+    def forward(self, concepts: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """e_c, (n, d), of concept numbers (int64, n, on the CPU) and p_c (n, d)."""
+        offsets, above = take_rows(*self._above, concepts.numpy())
+        device, nodes = prompt_embeds.device, self.nodes.float()
+        lent = torch.zeros_like(prompt_embeds, dtype=torch.float32)
+        if len(above):
+            lent = lent.index_add(0, _on(rows_of(offsets), device), nodes[_on(above, device)])
+            lent = lent / _on(np.maximum(np.diff(offsets), 1), device)[:, None]
+        return F.normalize(prompt_embeds.float() + nodes[concepts.to(device)] + lent, dim=-1)
+
+    def set_vectors(self, vectors: Tensor) -> None:
+        """Take e_c (U, d) of the encoder as it is, zero for concepts that training does not use."""
+        self.vectors = vectors.detach().float().cpu()
+
+    def mentions(self, texts: Sequence[str]) -> Mentions:
+        """See `Vocabulary.mentions`."""
+        return self.vocabulary.mentions(texts)
+
+    def enrich(self, text_embeds: NDArray[np.float32], mentions: Mentions) -> NDArray[np.float32]:
+        """t, float32 (N, d), of the text encoder's embeddings (N, d) and the concepts that the texts mention."""
+        offsets, concepts = mentions
+        used = self.vectors.abs().sum(dim=1).numpy() > 0
+        text, kept = rows_of(offsets)[used[concepts]], concepts[used[concepts]]
+        total = torch.zeros(len(text_embeds), self.vectors.shape[1])
+        total.index_add_(0, torch.from_numpy(text), self.vectors[torch.from_numpy(kept)])
+        count = torch.from_numpy(np.bincount(text, minlength=len(text_embeds))).clamp(min=1)
+        found: NDArray[np.float32] = enriched(
+            torch.from_numpy(np.asarray(text_embeds, np.float32)), total / count[:, None], self.weight
+        ).numpy()
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write `concepts.json` and `concepts.safetensors`.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        content = {
+            "format_version": FORMAT_VERSION,
+            "weight": self.weight,
+            "spacy_pipeline": self.vocabulary.pipeline,
+            "phrases": list(self.vocabulary.phrases),
+        }
+        (folder / CONCEPTS).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+        tensors = {"nodes": self.nodes.detach().float().cpu().contiguous(), "vectors": self.vectors.contiguous()}
+        with telling_disk_errors():
+            safetensors.torch.save_file(tensors, folder / CONCEPT_TENSORS)
+        (folder / CONCEPT_TENSORS).chmod((folder / CONCEPTS).stat().st_mode & 0o777)  # else only the owner reads it
+
+    @classmethod
+    def load(cls, source: str | Path, embed_dim: int) -> ConceptTexts | None:
+        """What `save` wrote into a checkpoint's folder; None where there are no such files.
+
+        Raises:
+            InputError: a file is missing or damaged, or is of another model.
+        """
+        content = read_json(source, CONCEPTS)
+        if content is None:
+            return None
+        phrases, weight = content.get("phrases"), content.get("weight")
+        pipeline, version = content.get("spacy_pipeline"), content.get("format_version")
+        kinds = isinstance(phrases, list) and isinstance(weight, int | float) and isinstance(pipeline, str)
+        if not kinds or version != FORMAT_VERSION or not all(isinstance(one, str) for one in phrases or ()):
+            raise InputError(
+                f"{source}: {CONCEPTS} does not describe version {FORMAT_VERSION} concepts; restore it."
+            )
+        path = find_file(source, CONCEPT_TENSORS)
+        if path is None:
+            raise InputError(f"{source} has {CONCEPTS} and no {CONCEPT_TENSORS}; restore it, or remove the former.")
+        found = cls(Vocabulary(phrases or [], str(pipeline)), embed_dim, float(weight or 0))
+        tensors = read_tensor_file(path)
+        try:
+            found.load_state_dict({"nodes": tensors["nodes"]})
+            found.vectors.copy_(tensors["vectors"])
+        except (KeyError, RuntimeError) as error:
+            raise InputError(
+                f"{path} does not fit {CONCEPTS} and the model beside it ({first_line(error)}); restore all of them."
+            ) from error
+        return found
+
+
+def _on(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device)

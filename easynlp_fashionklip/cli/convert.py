@@ -44,11 +44,21 @@ def _convert(arguments: argparse.Namespace) -> None:
         activation=arguments.activation,
         trust_pickle=arguments.trust_pickle,
     )
+    _tell_of_concepts(model, arguments.to)
     if arguments.to == "onnx":
         _to_onnx(model, target, arguments.quantise)
     else:
         {"hf": _to_hf, "open_clip": _to_open_clip, "release": _to_release}[arguments.to](model, target)
     sys.stdout.write(f"{arguments.source} as {arguments.to}: {target}\n")
+
+
+def _tell_of_concepts(model: DualEncoder, target: str) -> None:
+    """Warn that other programs embed texts without the concepts that this model was trained with."""
+    if model.concepts is not None and target != "onnx":
+        sys.stderr.write(
+            "warning: this model was trained with concepts in its texts, which other programs know nothing of: texts "
+            "embedded by them will retrieve worse; train with concept_text_weight=0 for a model of theirs\n"
+        )
 
 
 def _to_hf(model: DualEncoder, target: Path) -> None:

@@ -179,9 +179,7 @@ class ConceptTexts(nn.Module):
         pipeline, version = content.get("spacy_pipeline"), content.get("format_version")
         kinds = isinstance(phrases, list) and isinstance(weight, int | float) and isinstance(pipeline, str)
         if not kinds or version != FORMAT_VERSION or not all(isinstance(one, str) for one in phrases or ()):
-            raise InputError(
-                f"{source}: {CONCEPTS} does not describe version {FORMAT_VERSION} concepts; restore it."
-            )
+            raise InputError(f"{source}: {CONCEPTS} does not describe version {FORMAT_VERSION} concepts; restore it.")
         path = find_file(source, CONCEPT_TENSORS)
         if path is None:
             raise InputError(f"{source} has {CONCEPTS} and no {CONCEPT_TENSORS}; restore it, or remove the former.")

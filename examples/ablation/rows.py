@@ -1,0 +1,48 @@
+"""The rows of the ablation: what each trains with, as `--user_defined_parameters`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHUFFLED = "shuffled"
+PLAIN = "concept_text_weight=0"
+NEVER = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+        name: as in the table.
+        parameters: beside those that all rows share.
+        graph: `own`, mined from the training texts; `shuffled`, the same with its products' concepts dealt out anew.
+        trained: False for the starting weights.
+    """
+
+    name: str
+    parameters: str = ""
+    graph: str = "own"
+    trained: bool = True
+
+
+ROWS = {
+    "zero-shot": Row("zero-shot (heads untrained)", trained=False),
+    "itc-plain": Row("ITC, duplicates as negatives", "cva=false duplicate_positives=false"),
+    "itc": Row("ITC (baseline)", "cva=false"),
+    "paper": Row("+ CVA `paper`", f"cva_variant=paper cva_weight=-1 {PLAIN}"),
+    "prototype": Row("+ CVA `prototype`", f"cva_variant=prototype {PLAIN}"),
+    "image": Row("+ CVA `image`", PLAIN),
+    "both": Row("+ CVA `both`", f"cva_variant=both {PLAIN}"),
+    "grouped": Row("+ CVA `image`, grouped batches", f"batch_sampler=grouped {PLAIN}"),
+    "texts": Row("+ concepts in texts, without node embeddings", "node_learning_rate=0"),
+    "all": Row("**all: + node embeddings (default)**"),
+    "no-cva": Row("all, without CVA", "cva_weight=0"),
+    "no-hierarchy": Row("all, without the hierarchy", "hierarchy=false"),
+    "all-both": Row("all, CVA `both`", "cva_variant=both"),
+    "no-refresh": Row("all, CVA `both`, prototypes never refreshed", f"cva_variant=both refresh_steps={NEVER}"),
+    "no-mmr": Row("all, CVA `both`, prototypes without MMR", "cva_variant=both mmr_diversity=0"),
+    "all-grouped": Row("all, grouped batches", "batch_sampler=grouped"),
+    "shuffled": Row("control: all, concepts shuffled between products", graph=SHUFFLED),
+}
+BASELINE = "itc"

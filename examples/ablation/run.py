@@ -1,0 +1,85 @@
+"""The ablation: what each part of FashionKLIP adds to fine-tuning with ITC, on one's own catalogues.
+
+    python examples/ablation/run.py --data PATH/TO/hm PATH/TO/myntra --seeds 1 2 3 --out out/ablation
+
+Each DATA is a folder with train.csv, valid.csv and test.csv (columns product_id, image, caption) and
+test_queries.jsonl (query_text, item_ids, kind). All rows start from the same weights and take the same steps; the
+checkpoint kept is the best on valid.csv; test.csv is looked at once per row and seed. What is finished is not done
+again, and training that was stopped goes on: run the same command. One row:
+
+    python examples/ablation/run.py --data PATH/TO/hm --rows all --seeds 1
+
+`--tune 1e-4 3e-4 1e-3` trains the rows with each learning rate and shows the mean recall on valid.csv alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rows import ROWS
+from table import catalogue_table, tuning_table, write
+from training import RESULT, Job, run
+
+
+def main() -> None:
+    """Run what is not done yet, printing the tables as they grow."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of catalogues")
+    parser.add_argument("--out", type=Path, default=Path("out/ablation"))
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--model", default="starter")
+    parser.add_argument("--px", type=int, default=112)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--learning_rate", default="3e-4")
+    parser.add_argument("--parameters", default="", help="more --user_defined_parameters, for all rows")
+    parser.add_argument("--tune", nargs="+", default=[], metavar="RATE", help="learning rates to compare on valid.csv")
+    parser.add_argument("--write", type=Path, help="Markdown file with the markers to fill")
+    options = parser.parse_args()
+    options.out = options.out.absolute()
+    if options.tune:
+        tune(options)
+        return
+    jobs = [Job(options, data, row, seed) for seed in options.seeds for data in options.data for row in options.rows]
+    for job in jobs:
+        if not job.done:
+            run(job, ROWS[job.row])
+            show(options, [job.data])
+    show(options, options.data)
+
+
+def everything(options: argparse.Namespace, data: Path) -> list[Job]:
+    """All jobs of a catalogue, of other commands with the same --out, too."""
+    seeds = sorted(int(one.name[4:]) for one in (options.out / data.name).glob("*/seed*"))
+    return [Job(options, data, row, seed) for row in ROWS for seed in dict.fromkeys(seeds)]
+
+
+def show(options: argparse.Namespace, catalogues: list[Path]) -> None:
+    """Print the tables, and write them where asked."""
+    for data in catalogues:
+        text = catalogue_table(everything(options, data))
+        print(f"\n{data.name}, test.csv\n\n{text}\n", flush=True)
+        if options.write:
+            write(options.write, data.name, text)
+
+
+def tune(options: argparse.Namespace) -> None:
+    """Train each row with each learning rate, with the first seed."""
+    found = {}
+    for data in options.data:
+        for row in options.rows:
+            for rate in options.tune:
+                own = argparse.Namespace(**{**vars(options), "learning_rate": rate, "out": options.out / f"rate{rate}"})
+                job = Job(own, data, row, options.seeds[0])
+                if not job.done:
+                    run(job, ROWS[row])
+                result = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
+                found[data.name, row, rate] = result["valid_mean_recall"]
+                print(tuning_table(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""One row of the ablation with one seed: graph, training, scores on the test table; taken up where it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rows import SHUFFLED, Row
+
+from easynlp_fashionklip.graph import ConceptGraph
+from easynlp_fashionklip.graph.csr import take_rows
+
+PROTOCOLS = {"retrieval": "fashiongen.full.v1", "search": "product_search.v1"}
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row on a catalogue with a seed, in a folder of its own."""
+
+    options: argparse.Namespace
+    data: Path
+    row: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this run is."""
+        return Path(self.options.out) / self.data.name / self.row / f"seed{self.seed}"
+
+    @property
+    def done(self) -> bool:
+        """Whether its scores are there."""
+        return (self.folder / RESULT).is_file()
+
+
+def program(name: str, *flags: str) -> None:
+    """Run a console script beside this interpreter, saying so."""
+    command = [str(Path(sys.executable).with_name(name)), *flags]
+    print("$ " + shlex.join([name, *flags]), flush=True)
+    subprocess.run(command, check=True)
+
+
+def graph_of(options: argparse.Namespace, data: Path, kind: str, seed: int) -> Path:
+    """The folder of a catalogue's graph, mined once, or of its concepts dealt out anew to its products by a seed."""
+    own = Path(options.out) / data.name / "graph"
+    if not (own / "graph.json").is_file():
+        program("fashionklip", "graph", "build", "--texts", str(data / "train.csv"), "--text", "caption", "--id",
+                "product_id", "--out", str(own))  # fmt: skip
+    if kind != SHUFFLED:
+        return own
+    target = own.with_name(f"graph-shuffled-{seed}")
+    if not target.is_dir():
+        shuffled(ConceptGraph.load(own), seed).save(target)
+    return target
+
+
+def shuffled(graph: ConceptGraph, seed: int) -> ConceptGraph:
+    """The graph with each product's mentions given to another product; concepts and is-a stay as they are."""
+    tables = graph.tables
+    order = np.random.default_rng(seed).permutation(len(tables.product_ids))
+    offsets, concepts = take_rows(tables.mention_offsets, tables.mention_concepts, order)
+    return ConceptGraph(replace(tables, mention_offsets=offsets, mention_concepts=concepts))
+
+
+def train(job: Job, row: Row) -> float:
+    """Train, or go on with training; the seconds this took, of the last start if there were several."""
+    options, model = job.options, job.folder / "model"
+    flags = []
+    if any(model.glob("pytorch_model_step_*.meta.bin")):
+        flags.append(f"--resume_from_checkpoint={model}")
+    elif "cva=false" not in row.parameters:
+        shutil.rmtree(model, ignore_errors=True)
+        shutil.copytree(graph_of(options, job.data, row.graph, job.seed), model / "graph")
+    shared = f"pretrain_model_name_or_path={options.model} image_size={options.px} {options.parameters}".strip()
+    started = time.perf_counter()
+    program(
+        "easynlp",
+        "--app_name=fashionklip",
+        "--mode=train",
+        f"--tables={job.data / 'train.csv'},{job.data / 'valid.csv'}",
+        "--first_sequence=caption",
+        "--second_sequence=image",
+        f"--checkpoint_dir={model}",
+        f"--learning_rate={options.learning_rate}",
+        f"--epoch_num={options.epochs}",
+        f"--micro_batch_size={options.batch}",
+        f"--random_seed={job.seed}",
+        f"--user_defined_parameters={shared} {row.parameters}".strip(),
+        *flags,
+    )
+    return time.perf_counter() - started
+
+
+def best_on_valid(model: Path) -> float:
+    """The mean recall on valid.csv, in percent, that chose the checkpoint."""
+    lines = (model / "log" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return max(found["eval/mean_recall"] for found in map(json.loads, lines) if "eval/mean_recall" in found)
+
+
+def score(job: Job, checkpoint: str, split: str) -> None:
+    """Both protocols on one table, into the job's folder."""
+    for name, protocol in PROTOCOLS.items():
+        out = job.folder / name
+        shutil.rmtree(out, ignore_errors=True)
+        queries = ["--queries", str(job.data / f"{split}_queries.jsonl")] if name == "search" else []
+        program(
+            "fashionklip", "evaluate", "--protocol", protocol, "--checkpoint", checkpoint, "--tables",
+            str(job.data / f"{split}.csv"), "--text", "caption", "--image", "image", "--image_size",
+            str(job.options.px), *queries, "--out", str(out),
+        )  # fmt: skip
+        for page in ("report.html", "report.md"):
+            (out / page).unlink()
+
+
+def run(job: Job, row: Row) -> None:
+    """Train, score on test.csv, write the result, remove the weights."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    model = job.folder / "model"
+    result: dict[str, float] = {}
+    if row.trained:
+        result["seconds"] = train(job, row)
+        result["valid_mean_recall"] = best_on_valid(model)
+    if not job.options.tune:
+        score(job, str(model) if row.trained else job.options.model, "test")
+    temporary = job.folder / f"{RESULT}.part"
+    temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    temporary.replace(job.folder / RESULT)
+    shutil.rmtree(model, ignore_errors=True)

@@ -1,0 +1,140 @@
+"""The ablation's command: a control that is one, a table that says what the runs say, and work that is not done twice."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from easynlp_fashionklip.evaluation.gallery import PairGallery
+from easynlp_fashionklip.evaluation.pair_protocols import full_gallery
+from easynlp_fashionklip.evaluation.queries import SearchQuery
+from easynlp_fashionklip.evaluation.run_folder import SavedRun, write_run
+from easynlp_fashionklip.evaluation.search_protocols import product_search
+from easynlp_fashionklip.graph.builder import build_graph
+
+spacy = pytest.importorskip("spacy")
+
+FOLDER = Path(__file__).parents[2] / "examples" / "ablation"
+MODULES = ("rows", "training", "table", "run")
+PRODUCTS = [f"p{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def ablation() -> Iterator[SimpleNamespace]:
+    """The scripts, which import each other as neighbours."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield SimpleNamespace(**{name: __import__(name) for name in MODULES})
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in MODULES:
+            sys.modules.pop(name, None)
+
+
+def finished(ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: float, minutes: float) -> None:
+    """A row's folder as a finished job leaves it: pictures and texts agree but for the noise."""
+    job = ablation.training.Job(argparse.Namespace(out=out), Path("shop"), row, seed)
+    rng = np.random.default_rng(seed)
+    texts = rng.normal(size=(len(PRODUCTS), 8))
+    images = texts + noise * rng.normal(size=texts.shape)
+    texts, images = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (texts, images))
+    keys = np.arange(len(PRODUCTS))
+    gallery = PairGallery(images, texts, keys, PRODUCTS, [f"text {one}" for one in PRODUCTS])
+    queries = [SearchQuery(str(n), f"query {n}", frozenset(PRODUCTS[n : n + 2]), "kind") for n in range(0, 40, 2)]
+    runs = {"retrieval": full_gallery(gallery), "search": product_search(gallery, queries, texts[::2])}
+    for name, found in runs.items():
+        (job.folder / name).mkdir(parents=True)
+        write_run(job.folder / name, SavedRun(found, {}, {}))
+    (job.folder / "result.json").write_text(json.dumps({"seconds": 60 * minutes, "valid_mean_recall": 1.0}))
+
+
+def cells(table: str, name: str) -> list[str]:
+    line = next(line for line in table.splitlines() if line.startswith(f"| {name}"))
+    return [cell.strip() for cell in line.strip("| ").split("|")]
+
+
+def test_the_table_has_means_spreads_and_differences_from_the_baseline(
+    ablation: SimpleNamespace, tmp_path: Path
+) -> None:
+    for seed in (1, 2):
+        finished(ablation, tmp_path, "itc", seed, noise=1.5, minutes=seed)
+        finished(ablation, tmp_path, "all", seed, noise=0.1, minutes=3)
+    finished(ablation, tmp_path, "image", 2, noise=1.5, minutes=3)
+    options = argparse.Namespace(out=tmp_path)
+    text = ablation.table.catalogue_table(ablation.run.everything(options, Path("shop")))
+    baseline, best = cells(text, "ITC (baseline)"), cells(text, ablation.rows.ROWS["all"].name)
+    assert baseline[1] == best[1] == "2"
+    assert baseline[3] == baseline[5] == ""
+    assert baseline[-1] == "1.5 ± 0.7"
+    gain = float(best[2].split(" ")[0]) - float(baseline[2].split(" ")[0])
+    assert best[3].startswith(f"+{gain:.1f} [") or abs(float(best[3].split(" ")[0]) - gain) < 0.11
+    assert "p < 0.001" in best[3]
+    equal = cells(text, "+ CVA `image` |")  # the baseline's own numbers, of one seed
+    assert equal[1] == "1"
+    assert equal[3].startswith("+0.0 [+0.0, +0.0] (p = 1.000)")
+
+
+def test_shuffled_concepts_are_other_products_concepts(ablation: SimpleNamespace) -> None:
+    colours = ["Red", "Blue", "Green", "Black"]
+    texts = [f"{colours[n % 4]} Dress" for n in range(40)]
+    graph = build_graph(texts, PRODUCTS, spacy.blank("en"), min_frequency=1)
+    other = ablation.training.shuffled(graph, seed=1)
+    assert other.tables.product_ids == graph.tables.product_ids
+    assert [one.phrase for one in other.concepts] == [one.phrase for one in graph.concepts]
+    before, after = (
+        [tuple(np.split(ids, offsets[1:-1])[n]) for n in range(40)]
+        for offsets, ids in (one.mentions_of(PRODUCTS) for one in (graph, other))
+    )
+    assert sorted(before) == sorted(after)
+    assert sum(one == two for one, two in zip(before, after, strict=True)) < 20  # a quarter by chance
+
+
+def test_finished_jobs_are_not_run_again(
+    ablation: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished(ablation, tmp_path / "out", "itc", 1, noise=1.0, minutes=1)
+    begun: list[str] = []
+    monkeypatch.setattr(ablation.run, "run", lambda job, row: begun.append(job.row))
+    document = tmp_path / "table.md"
+    document.write_text("before\n<!-- ablation-shop:begin -->\nold\n<!-- ablation-shop:end -->\nafter\n")
+    argv = ["run.py", "--data", "shop", "--out", str(tmp_path / "out"), "--rows", "itc", "all", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*argv, "--write", str(document)])
+    ablation.run.main()
+    assert begun == ["all"]
+    assert "ITC (baseline)" in capsys.readouterr().out
+    written = document.read_text()
+    assert written.startswith("before\n") and written.endswith("after\n") and "old" not in written
+    assert "ITC (baseline)" in written
+
+
+@pytest.mark.slow
+def test_a_row_from_tables_to_scores(
+    ablation: SimpleNamespace, tmp_path: Path, rows_of: Callable[..., Any], write_table: Callable[..., Path]
+) -> None:
+    data = tmp_path / "shop"
+    data.mkdir()
+    for split, count in (("train", 32), ("valid", 16), ("test", 16)):
+        write_table(data / f"{split}.csv", rows_of(data, count, split[0]))
+    ids = [row.split(",")[0] for row in (data / "test.csv").read_text().splitlines()[1:]]
+    (data / "test_queries.jsonl").write_text(
+        json.dumps({"query_id": 0, "query_text": "red dress", "kind": "colour", "item_ids": ids[:2]}) + "\n"
+    )
+    options = argparse.Namespace(
+        out=tmp_path / "out", model="tiny", px=32, parameters="min_frequency=1", learning_rate="1e-3", epochs=1,
+        batch=8, tune=[],
+    )  # fmt: skip
+    for row in ("zero-shot", "itc", "all", "shuffled"):
+        job = ablation.training.Job(options, data, row, 1)
+        ablation.training.run(job, ablation.rows.ROWS[row])
+        assert job.done
+        assert not (job.folder / "model").exists()
+    text = ablation.table.catalogue_table(ablation.run.everything(options, data))
+    assert len(text.splitlines()) == 2 + 4

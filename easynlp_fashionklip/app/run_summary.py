@@ -74,8 +74,10 @@ def _graph_rows(task: FashionKLIPTask) -> list[Row]:
     if knowledge is None:
         return [("concepts", "none: trained without CVA")]
     prototypes = int((knowledge.prototype_rows >= 0).sum())
+    concepts = task.model.concepts
     return [
         ("concepts", f"{knowledge.num_concepts:,}, {knowledge.concepts_per_row:.1f} a pair"),
+        ("concepts in texts", "left out" if concepts is None else concepts.told()),
         ("prototypes", f"{prototypes:,}"),
     ]
 

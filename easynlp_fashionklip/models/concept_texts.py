@@ -105,6 +105,11 @@ class ConceptTexts(nn.Module):
         self.vectors = torch.zeros(len(vocabulary.phrases), embed_dim)
         self._above: Mentions = (np.zeros(len(vocabulary.phrases) + 1, np.int64), np.zeros(0, np.int64))
 
+    def told(self) -> str:
+        """What a reader must know: how many, their weight, and what finds them in texts."""
+        found = f"found by spaCy's {self.vocabulary.pipeline}"
+        return f"{len(self.vocabulary.phrases):,}, weight {self.weight:g}, {found}"
+
     def set_ancestors(self, offsets: NDArray[np.int64], ancestors: NDArray[np.int64]) -> None:
         """Say which concepts are above each (offsets U + 1); none are at first."""
         self._above = (offsets, ancestors)

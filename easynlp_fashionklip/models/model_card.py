@@ -90,11 +90,12 @@ class ModelCard:
 
     def _usage(self) -> str:
         lines = [
+            "from easynlp_fashionklip.inference.encode import encode_texts",
             "from easynlp_fashionklip.models.zoo import load_pretrained",
             "",
             'model = load_pretrained("path/of/this/folder")',
-            'inputs = model.processor(images=pictures, texts=["a red dress"])',
-            "image_embeds, text_embeds = model(**inputs)",
+            'image_embeds = model.encode_image(model.processor(images=pictures)["pixel_values"])',
+            'text_embeds = encode_texts(model, ["a red dress"])',
         ]
         for name in self.architectures:
             lines += [
@@ -113,19 +114,24 @@ class ModelCard:
 def describe(model: DualEncoder) -> dict[str, Any]:
     """The rows of a card that the model itself answers for."""
     parameters = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
+    concepts = model.concepts
+    known = {} if concepts is None else {"concepts in texts": concepts.told()}
     return {
         "architecture": model.config.model_type,
         "parameters": f"{parameters:,}",
         "embedding": f"{model.embed_dim} dimensions, unit norm",
         "pictures": f"{model.processor.image_size} px square, {model.processor.preprocessing.resize_mode}",
         "texts": f"at most {model.processor.max_length} tokens",
+        **known,
     }
 
 
 def architectures(model: DualEncoder) -> tuple[str, ...]:
     """The classes of transformers that give a saved model's embeddings; none where only this package can."""
     pooled_here = any(getattr(model.config, f"{part}_pooling", "pooler") != "pooler" for part in ("vision", "text"))
-    return () if pooled_here else tuple(getattr(model.config, "architectures", None) or ())
+    return (
+        () if pooled_here or model.concepts is not None else tuple(getattr(model.config, "architectures", None) or ())
+    )
 
 
 def licence_of(base: str) -> str:

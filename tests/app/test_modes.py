@@ -61,6 +61,7 @@ def test_history_has_every_step_and_every_evaluation(trained: Path) -> None:
 def test_a_card_tells_how_the_model_was_made(trained: Path, catalogue: Path) -> None:
     text = (trained / "README.md").read_text()
     assert MARK in text
+    assert "CLIPModel" not in text  # which would embed texts without their concepts
     for told in (
         "| pairs | 32 |",
         f"| table | {catalogue / 'train.csv'} |".replace("_", "\\_"),
@@ -70,7 +71,8 @@ def test_a_card_tells_how_the_model_was_made(trained: Path, catalogue: Path) -> 
         "--micro_batch_size=8",
         "CVA (variant image, weight 0.2)",
         "none needed: random weights",
-        "CLIPModel.from_pretrained(",
+        "| concepts in texts | ",
+        "encode_texts(model, ",
     ):
         assert told in text, told
     scores = [entry["eval/mean_recall"] for entry in history(trained, "eval/mean_recall")]

@@ -159,3 +159,13 @@ def test_a_missing_exporter_is_told(run: Run, tmp_path: Path, monkeypatch: pytes
     assert code == 2
     assert "--to onnx cannot be done here" in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("to", "warns"), [("hf", True), ("open_clip", True), ("onnx", False)])
+def test_concepts_that_other_programs_cannot_read_are_told(
+    run: Run, trained: Path, tmp_path: Path, to: str, warns: bool
+) -> None:
+    code, _, err = run(trained, tmp_path / "new", "--to", to)
+    assert code == 0, err
+    assert ("trained with concepts in its texts" in err) is warns
+    assert (tmp_path / "new" / "concepts.json").exists() is (to != "open_clip")

@@ -1,4 +1,4 @@
-"""The ablation's command: a control that is one, a table that says what the runs say, and work that is not done twice."""
+"""The ablation's command: a control that is one, a table that says what the runs say, nothing done twice."""
 
 from __future__ import annotations
 

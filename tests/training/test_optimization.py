@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from easynlp_fashionklip.freezing import parse_freezing
+from easynlp_fashionklip.models.concept_texts import ConceptTexts, Vocabulary
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.optimization import AdamW, parameter_groups, warmup_cosine
@@ -166,3 +167,14 @@ def test_what_easynlp_asks_an_optimizer_for() -> None:
     assert optimizer.total_training_steps == 17
     assert optimizer.get_current_lr() == pytest.approx(0.3)
     assert optimizer.get_current_lr(None) == pytest.approx(0.3)
+
+
+def test_node_embeddings_have_a_rate_of_their_own_and_do_not_decay(tiny: DualEncoder) -> None:
+    tiny.concepts = ConceptTexts(Vocabulary(["dress", "jeans"], ""), tiny.embed_dim, 1.0)
+    groups = parameter_groups(tiny, 0.1, 1e-3, node_learning_rate=0.02)
+    assert groups[-1] == {"params": [tiny.concepts.nodes], "weight_decay": 0.0, "lr": 0.02}
+    others = [parameter for group in groups[:-1] for parameter in group["params"]]
+    assert all(parameter is not tiny.concepts.nodes for parameter in others)
+    assert {group["lr"] for group in groups[:-1]} == {1e-3}
+    tiny.concepts.nodes.requires_grad_(False)
+    assert all(group["lr"] == 1e-3 for group in parameter_groups(tiny, 0.1, 1e-3, node_learning_rate=0.02))

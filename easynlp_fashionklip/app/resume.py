@@ -132,12 +132,12 @@ def restore(
             f"{named} was saved with {state['batches_per_epoch']} batches an epoch, this run has {batches_per_epoch}; "
             "use the same table, processes and batch size."
         )
+    _restore_knowledge(named, task, state)
     shares = resume_points.file_of(prefix, resume_points.SHARES)
     if not shares.is_dir():  # they hold the weights, too
         _restore_weights(named, task, weights, state["itc"])
     engine.load(shares, ENGINE_TAG)
     engine.load_state_dict(state["engine"])
-    _restore_knowledge(named, task, state)
     _restore_random_state(state["random"])
     _tell_changes(state["settings"], settings)
     return state
@@ -148,7 +148,8 @@ def _restore_weights(named: str, task: FashionKLIPTask, weights: dict[str, Any],
         task.model.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
-            f"{named} holds another model; give the pretrain_model_name_or_path the run was started with."
+            f"{named} holds another model; give the pretrain_model_name_or_path and the concept_text_weight that the "
+            "run was started with."
         ) from error
     try:
         task.itc.load_state_dict(itc)

@@ -30,6 +30,7 @@ ROWS = {
     "zero-shot": Row("zero-shot (heads untrained)", trained=False),
     "itc-plain": Row("ITC, duplicates as negatives", "cva=false duplicate_positives=false"),
     "itc": Row("ITC (baseline)", "cva=false"),
+    "itc-text": Row("ITC, two layers of the text tower trained, too", "cva=false train_layers=2"),
     "paper": Row("+ CVA `paper`", f"cva_variant=paper cva_weight=-1 {PLAIN}"),
     "prototype": Row("+ CVA `prototype`", f"cva_variant=prototype {PLAIN}"),
     "image": Row("+ CVA `image`", PLAIN),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from easynlp_fashionklip.data.picture_keys import picture_keys
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import build_graph
 from easynlp_fashionklip.graph.format import GRAPH_FILE
-from easynlp_fashionklip.graph.pipeline import load_spacy
+from easynlp_fashionklip.graph.matching import match_mined
+from easynlp_fashionklip.graph.pipeline import load_spacy, pipeline_name
 from easynlp_fashionklip.graph.prototypes import image_ids_of
 from easynlp_fashionklip.graph.store import ConceptGraph
 from easynlp_fashionklip.inference.encode import encode_images_to
@@ -71,7 +73,11 @@ def grow(graph: ConceptGraph, table: PairTable, config: AppConfig) -> ConceptGra
     logger.info("the graph has not met %d of %d products: adding their concepts", len(new), len(table))
     rest = table.subset(new)
     before = len(graph)
-    grown = graph.expand(rest.texts(), product_ids_of(rest), load_spacy(config.spacy_model))
+    nlp = load_spacy(_spacy_model(graph, config))
+    if not graph.info.spacy_pipeline:  # of an imported graph: from now on it is known
+        info = replace(graph.info, spacy_pipeline=pipeline_name(nlp))
+        graph = ConceptGraph(replace(graph.tables, info=info), nlp, graph.origin)
+    grown = graph.expand(rest.texts(), product_ids_of(rest), nlp)
     logger.info("%d new concepts, %d in all", len(grown) - before, len(grown))
     return grown
 
@@ -98,6 +104,29 @@ def load_or_mine(folder: Path, table: PairTable, config: AppConfig, embed_dim: i
         tables = graph.tables
         release_freed_memory()
     return ConceptGraph(distributed.broadcast_object(tables), origin=str(folder))
+
+
+def text_mentions(graph: ConceptGraph, table: PairTable, config: AppConfig) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets N + 1, concepts) that each text of the table itself mentions, found as they will be in texts to come.
+
+    Not those of the graph's product: it may have other texts, or have been mined from other columns.
+
+    Raises:
+        InputError: the pipeline that the graph was mined with is not installed.
+    """
+    found = None
+    if distributed.rank() == 0:
+        nlp = load_spacy(_spacy_model(graph, config))
+        id_of = {phrase: number for number, phrase in enumerate(graph.tables.concepts.phrases)}
+        with tqdm(total=len(table), desc="finding concepts in texts", unit="text", disable=None) as bar:
+            found = match_mined(open_engine("local", nlp, config).mine(table.texts(), bar.update), id_of)
+    mentions: tuple[np.ndarray, np.ndarray] = distributed.broadcast_object(found)
+    return mentions
+
+
+def _spacy_model(graph: ConceptGraph, config: AppConfig) -> str:
+    """What `load_spacy` is to find: the pipeline of the settings, else that which mined the graph, if it is known."""
+    return config.spacy_model or graph.info.spacy_pipeline.partition(" ")[0]
 
 
 def prepare_graph(
@@ -129,7 +158,8 @@ def prepare_graph(
         config.refresh_tolerance,
     )
     keys = distributed.broadcast_object(picture_keys(table) if distributed.rank() == 0 else None)
-    knowledge = ConceptKnowledge(graph, table.product_keys, settings, keys)
+    mentions = text_mentions(graph, table, config) if config.concept_text_weight else None
+    knowledge = ConceptKnowledge(graph, table.product_keys, settings, keys, mentions)
     _require_concepts(knowledge, table, config)
     task.attach(knowledge)
     keep_frozen_texts(task.text_caches[1], task.model, knowledge.prompts().__getitem__, "encoding concepts once")

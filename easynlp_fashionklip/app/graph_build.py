@@ -135,7 +135,7 @@ def expand_command(
         with _bar(table) as bar:
             engine = work.engine(open_engine(where.engine, nlp, config, where.ray_address))
             grown = expand_graph(
-                graph, table.texts(), pictures, lambda prompts: encode_texts(encoder, prompts), nlp, bar.update, engine
+                graph, table.texts(), pictures, lambda prompts: _prompts(encoder, prompts), nlp, bar.update, engine
             )
         grown.save(folder)
         work.remove()
@@ -174,12 +174,17 @@ def _embed(work: WorkFolder, encoder: DualEncoder, table: PairTable, config: App
     return work.encode(encoder, table, config.data_workers)
 
 
+def _prompts(encoder: DualEncoder, prompts: Sequence[str]) -> np.ndarray:
+    """The text encoder's own vectors: concepts in texts are for texts, and one that is new has none."""
+    return encode_texts(encoder, prompts, encode=encoder.encode_text)
+
+
 def _with_prototypes(
     graph: ConceptGraph, encoder: DualEncoder, model: str, pictures: Pictures, config: AppConfig
 ) -> ConceptGraph:
     graph = attach_prototypes(
         graph,
-        encode_texts(encoder, graph.prompts()),
+        _prompts(encoder, graph.prompts()),
         pictures.embeds,
         pictures.product_ids,
         scope=config.prototype_scope,

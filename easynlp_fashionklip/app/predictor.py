@@ -31,7 +31,7 @@ SEPARATORS = {"comma": ",", "space": " ", "tab": "\t"}
 
 
 class FashionKLIPPredictor(Predictor):
-    """Embeds records: `run([{"text": ..., "image": ...}, ...])` as EasyNLP calls it, or the batches of a loader.
+    """Embeds records: `run([{"text": ..., "image": ...}, ...])` as EasyNLP calls it, or batches with their texts.
 
     Args:
         encoder: the dual encoder.
@@ -75,6 +75,8 @@ class FashionKLIPPredictor(Predictor):
                 ids, mask = in_data["input_ids"].to(device), in_data["attention_mask"].to(device)
                 outputs[TEXT_FEAT] = _numpy(self.encoder.encode_text(ids, mask))
                 concepts = self.encoder.concepts
+                if concepts is not None and TEXTS not in in_data:
+                    raise ValueError(f"a model that knows concepts needs the texts of a batch, under {TEXTS!r}")
                 if concepts is not None:
                     outputs[TEXT_FEAT] = concepts.enrich(outputs[TEXT_FEAT], concepts.mentions(in_data[TEXTS]))
             if "pixel_values" in in_data:

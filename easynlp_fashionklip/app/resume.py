@@ -133,6 +133,7 @@ def restore(
             "use the same table, processes and batch size."
         )
     _restore_knowledge(named, task, state)
+    _require_same_texts(named, task, state)
     shares = resume_points.file_of(prefix, resume_points.SHARES)
     if not shares.is_dir():  # they hold the weights, too
         _restore_weights(named, task, weights, state["itc"])
@@ -148,13 +149,19 @@ def _restore_weights(named: str, task: FashionKLIPTask, weights: dict[str, Any],
         task.model.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
-            f"{named} holds another model; give the pretrain_model_name_or_path and the concept_text_weight that the "
-            "run was started with."
+            f"{named} holds another model; give the pretrain_model_name_or_path the run was started with."
         ) from error
     try:
         task.itc.load_state_dict(itc)
     except RuntimeError as error:
         raise InputError(f"{named} was saved with another itc_loss; give that of the run that saved it.") from error
+
+
+def _require_same_texts(named: str, task: FashionKLIPTask, state: Mapping[str, Any]) -> None:
+    """Texts with concepts have weights that texts without them lack; older points were all without."""
+    then = state["settings"].get("concept_text_weight", 0.0) if state["knowledge"] is not None else 0.0
+    if bool(then) != (task.model.concepts is not None):
+        raise InputError(f"{named} was saved with concept_text_weight={then:g}; give it again.")
 
 
 def _restore_knowledge(named: str, task: FashionKLIPTask, state: dict[str, Any]) -> None:

@@ -51,8 +51,7 @@ class FashionKLIPTrainer(Trainer):
         self._dataset = train_dataset
         self._best_score = float("-inf")
         self._scores: list[tuple[str, float]] = []
-        self._start_batch = 0
-        self._evaluated_step = 0
+        self._start_batch = self._evaluated_step = 0
         self._refreshed_step: int | None = None
         self._has_model = False
         self._metrics_position = 0
@@ -338,7 +337,8 @@ class FashionKLIPTrainer(Trainer):
         """Write the best model; resume points have a method of their own."""
         self._has_model = True
         with self._engine.whole():
-            self._task.update_concept_texts()
+            if self.evaluator is None:  # which has done so
+                self._task.update_concept_texts()
             if self.args.is_master_node:
                 card = card_of_run(self._app, self.args, len(self._dataset.table), self._scores)
                 checkpoints.write_best(self.folder, self._app.encoder, self.args, card)

@@ -125,6 +125,8 @@ def _load(args: Namespace, config: AppConfig, source: str, num_rows: int = 0) ->
     if args.sequence_length:
         processor = app.encoder.processor
         processor.max_length = min(processor.max_length, args.sequence_length)
+    if app.encoder.concepts is not None and config.spacy_model:
+        app.encoder.concepts.read_with(config.spacy_model)
     app.to(distributed.local_device())
     return app
 

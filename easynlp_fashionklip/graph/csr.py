@@ -34,12 +34,29 @@ def from_pairs(
     rows: NDArray[np.int64], values: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The table of `count` rows with these (row, value >= 0) pairs, values of a row ascending and distinct."""
-    if not _in_order(rows, values):
+    if len(values) and not _in_order(rows, values):
         width = int(values.max()) + 1
         key = rows.astype(np.int64) * width + values
         key.sort()
         rows, values = np.divmod(key[np.append(True, key[1:] > key[:-1])], width)
     return np.searchsorted(rows, np.arange(count + 1)).astype(np.int64), values.astype(np.int64, copy=False)
+
+
+def united(
+    first: tuple[NDArray[np.int64], NDArray[np.int64]], second: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The table whose rows have the values of both tables' rows."""
+    rows = np.concatenate([rows_of(first[0]), rows_of(second[0])])
+    return from_pairs(rows, np.concatenate([first[1], second[1]]), len(first[0]) - 1)
+
+
+def selected(
+    table: tuple[NDArray[np.int64], NDArray[np.integer]], wanted: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
+    """The table with only those of its values that are `wanted`."""
+    offsets, values = table
+    kept = wanted[values]
+    return offsets_of(np.bincount(rows_of(offsets)[kept], minlength=len(offsets) - 1)), values[kept]
 
 
 def _in_order(rows: NDArray[np.int64], values: NDArray[np.int64]) -> bool:

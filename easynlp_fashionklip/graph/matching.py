@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from spacy.language import Language
 
+    from easynlp_fashionklip.graph.mined import MinedTexts
+
 
 def match_phrases(
     texts: Iterable[str], id_of: Mapping[str, int], nlp: Language
@@ -25,7 +27,11 @@ def match_phrases(
         id_of: the id of each known phrase.
         nlp: pipeline from `load_spacy`.
     """
-    mined = mine(texts, nlp)
+    return match_mined(mine(texts, nlp), id_of)
+
+
+def match_mined(mined: MinedTexts, id_of: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As `match_phrases`, of texts that have been mined, by whatever engine."""
     known = np.array([id_of.get(phrase, -1) for phrase in mined.phrases], dtype=np.int64)
     ids = known[mined.phrase_index]
     text = np.repeat(np.arange(len(mined)), np.diff(mined.offsets))[ids >= 0]

@@ -66,6 +66,7 @@ def encode_texts(
     concepts = model.concepts if encode is None else None
     encode = encode or model.encode_text
     distinct = list(dict.fromkeys(texts))
+    mentions = concepts.mentions(distinct) if concepts is not None and distinct else None
     order = sorted(range(len(distinct)), key=lambda i: (len(distinct[i]), distinct[i]))
     embeds = np.zeros((len(distinct), model.embed_dim), np.float32)
     device = model_device(model)
@@ -77,8 +78,8 @@ def encode_texts(
             if embeds.shape[1] != encoded.shape[1]:
                 embeds = np.zeros((len(distinct), encoded.shape[1]), np.float32)
             embeds[chosen] = encoded.cpu().numpy()
-    if concepts is not None and distinct:
-        embeds = concepts.enrich(embeds, concepts.mentions(distinct))
+    if concepts is not None and mentions is not None:
+        embeds = concepts.enrich(embeds, mentions)
     place = {text: i for i, text in enumerate(distinct)}
     return embeds[[place[text] for text in texts]]
 

@@ -97,7 +97,8 @@ def export_onnx(model: DualEncoder, folder: str | Path, *, quantise: bool = Fals
         plain.processor.save_pretrained(temporary)
         if plain.concepts is not None:
             plain.concepts.save(temporary)
-        digests = {path.name: sha256_of(path) for path in sorted(temporary.glob("*.onnx*"))}
+        kept = (*temporary.glob("*.onnx*"), *temporary.glob("concepts.*"))
+        digests = {path.name: sha256_of(path) for path in sorted(kept)}
         config = _describe(plain, digests, "int8" if quantise else "float32")
         (temporary / CONFIG).write_text(config.to_json_string(), encoding="utf-8")
 

@@ -13,12 +13,13 @@ class ConceptBatch:
     """What the concept graph knows about a (global) batch of B pairs with U unique concepts and Q distinct prototypes.
 
     Attributes:
-        membership: bool (B, U), concept u belongs to the text of pair i.
+        membership: bool (B, U), concept u is true of pair i: its product's texts name it.
         related: bool (U, U), symmetric: u' is u, an ancestor or a descendant of u; such are never its negatives.
         prototype_embeds: (Q, d) unit norm, no gradient.
         prototype_index: int64 (U, M) into Q; anything where masked.
         prototype_mask: bool (U, M), false pads concepts that have fewer than M prototypes (or none).
         slots: int64 (B, S) into U, -1 for none: the fixed concept slots that variant `paper` looks at.
+        in_text: bool (B, U), the text of pair i itself names u; None where that is `membership`.
     """
 
     membership: Tensor
@@ -27,6 +28,12 @@ class ConceptBatch:
     prototype_index: Tensor
     prototype_mask: Tensor
     slots: Tensor | None = None
+    in_text: Tensor | None = None
+
+    @property
+    def named(self) -> Tensor:
+        """Bool (B, U): the text of pair i itself names u."""
+        return self.membership if self.in_text is None else self.in_text
 
     def to(self, device: torch.device) -> ConceptBatch:
         """The same on a device."""

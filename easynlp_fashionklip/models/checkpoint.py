@@ -22,6 +22,7 @@ from easynlp_fashionklip.models.storage import telling_disk_errors, telling_toke
 from easynlp_fashionklip.models.torch_file import first_line, read_torch_file
 
 CONFIG = "config.json"
+IN_CONFIG = "fashionklip_concepts"  # in it: that concepts.json and concepts.safetensors belong to the model
 SAFETENSORS = "model.safetensors"
 PYTORCH_BIN = "pytorch_model.bin"
 _WRITING = ".writing-"
@@ -153,7 +154,7 @@ def write_folder(folder: str | Path, write: Callable[[Path], None], obsolete: Co
     """Let `write` fill a temporary folder, then move its files into `folder`, config.json last.
 
     Each file appears complete or not at all, and a new folder is recognised as a checkpoint only once it is whole.
-    Files with the names in `obsolete` are removed.
+    Files with the names in `obsolete` are removed before config.json is written.
 
     Raises:
         InputError: if the folder cannot be made or written.
@@ -170,8 +171,9 @@ def write_folder(folder: str | Path, write: Callable[[Path], None], obsolete: Co
             for path in paths:
                 _to_disk(path)
             for path in paths:
+                if path.name == CONFIG:
+                    for name in obsolete:
+                        (target / name).unlink(missing_ok=True)
                 os.replace(path, target / path.name)
-            for name in obsolete:
-                (target / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"the checkpoint folder {target} cannot be written ({first_line(error)}).") from error

@@ -10,8 +10,9 @@ A concept shares its ancestors' node embeddings, so that what `dress` has learnt
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.graph.csr import rows_of, take_rows
+from easynlp_fashionklip.graph.csr import rows_of, selected, take_rows
 from easynlp_fashionklip.graph.matching import match_phrases
-from easynlp_fashionklip.graph.pipeline import load_spacy
+from easynlp_fashionklip.graph.pipeline import load_spacy, pipeline_name
 from easynlp_fashionklip.models.checkpoint import find_file, first_line, read_json, read_tensor_file
 from easynlp_fashionklip.models.storage import telling_disk_errors
 
@@ -37,6 +38,9 @@ CONCEPTS, CONCEPT_TENSORS = "concepts.json", "concepts.safetensors"
 FILES = (CONCEPTS, CONCEPT_TENSORS)
 FORMAT_VERSION = 1
 Mentions = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
+_TEXTS_AT_ONCE = 4096
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,13 @@ class Vocabulary:
 
     Attributes:
         phrases: U names in normal form; the position is the concept's number.
-        pipeline: name of the spaCy pipeline they were mined with, as graph.json has it.
+        pipeline: name and version of the spaCy pipeline that reads the texts, as graph.json has it.
+        spacy_model: what `load_spacy` finds it by; '' is that name.
     """
 
     phrases: Sequence[str]
     pipeline: str
+    spacy_model: str = ""
 
     @cached_property
     def id_of(self) -> dict[str, int]:
@@ -57,8 +63,20 @@ class Vocabulary:
         return {phrase: number for number, phrase in enumerate(self.phrases)}
 
     @cached_property
-    def _nlp(self) -> Language:
-        return load_spacy(self.pipeline.partition(" ")[0])
+    def nlp(self) -> Language:
+        """The pipeline.
+
+        Raises:
+            InputError: it is not installed.
+        """
+        found = load_spacy(self.spacy_model or self.pipeline.partition(" ")[0])
+        if pipeline_name(found) != self.pipeline:
+            logger.warning(
+                "concepts are looked for in texts with %s and were mined with %s: some may not be found",
+                pipeline_name(found),
+                self.pipeline or "an unknown pipeline",
+            )
+        return found
 
     def mentions(self, texts: Sequence[str]) -> Mentions:
         """(offsets N + 1, concept numbers) of N texts.
@@ -66,16 +84,17 @@ class Vocabulary:
         Raises:
             InputError: spaCy or the pipeline is not installed.
         """
-        return match_phrases(texts, self.id_of, self._nlp)
+        return match_phrases(texts, self.id_of, self.nlp)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"phrases": self.phrases, "pipeline": self.pipeline}  # not the parser: each process loads its own
+        # Not the parser: each process loads its own.
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 def mean_of_concepts(concept_embeds: Tensor, membership: Tensor) -> Tensor:
     """(U, d) and bool (B, U) -> (B, d), the mean of each text's concepts; zeros for a text without any."""
-    share = membership.to(concept_embeds.dtype)
-    return (share / share.sum(dim=1, keepdim=True).clamp(min=1)) @ concept_embeds
+    count = membership.sum(dim=1, keepdim=True).clamp(min=1)
+    return (membership.to(concept_embeds.dtype) @ concept_embeds) / count
 
 
 def enriched(text_embeds: Tensor, concept_mean: Tensor, weight: float) -> Tensor:
@@ -102,7 +121,7 @@ class ConceptTexts(nn.Module):
         self.vocabulary = vocabulary
         self.weight = weight
         self.nodes = nn.Parameter(torch.zeros(len(vocabulary.phrases), embed_dim))
-        self.vectors = torch.zeros(len(vocabulary.phrases), embed_dim)
+        self.set_vectors(torch.zeros(len(vocabulary.phrases), embed_dim))
         self._above: Mentions = (np.zeros(len(vocabulary.phrases) + 1, np.int64), np.zeros(0, np.int64))
 
     def told(self) -> str:
@@ -134,6 +153,7 @@ class ConceptTexts(nn.Module):
     def set_vectors(self, vectors: Tensor) -> None:
         """Take e_c (U, d) of the encoder as it is, zero for concepts that training does not use."""
         self.vectors = vectors.detach().float().cpu()
+        self._used = self.vectors.any(dim=1).numpy()
 
     def mentions(self, texts: Sequence[str]) -> Mentions:
         """See `Vocabulary.mentions`."""
@@ -141,16 +161,20 @@ class ConceptTexts(nn.Module):
 
     def enrich(self, text_embeds: NDArray[np.float32], mentions: Mentions) -> NDArray[np.float32]:
         """t, float32 (N, d), of the text encoder's embeddings (N, d) and the concepts that the texts mention."""
-        offsets, concepts = mentions
-        used = self.vectors.abs().sum(dim=1).numpy() > 0
-        text, kept = rows_of(offsets)[used[concepts]], concepts[used[concepts]]
-        total = torch.zeros(len(text_embeds), self.vectors.shape[1])
-        total.index_add_(0, torch.from_numpy(text), self.vectors[torch.from_numpy(kept)])
-        count = torch.from_numpy(np.bincount(text, minlength=len(text_embeds))).clamp(min=1)
-        found: NDArray[np.float32] = enriched(
-            torch.from_numpy(np.asarray(text_embeds, np.float32)), total / count[:, None], self.weight
-        ).numpy()
+        found = np.zeros((len(text_embeds), self.vectors.shape[1]), np.float32)
+        for start in range(0, len(text_embeds), _TEXTS_AT_ONCE):  # mentions are many times as many
+            texts = torch.from_numpy(np.asarray(text_embeds[start : start + _TEXTS_AT_ONCE], np.float32))
+            numbers = np.arange(start, start + len(texts))
+            offsets, concepts = selected(take_rows(*mentions, numbers), self._used)
+            total = torch.zeros(len(texts), self.vectors.shape[1])
+            total.index_add_(0, torch.from_numpy(rows_of(offsets)), self.vectors[torch.from_numpy(concepts)])
+            mean = total / torch.from_numpy(np.maximum(np.diff(offsets), 1))[:, None]
+            found[numbers] = enriched(texts, mean, self.weight).numpy()
         return found
+
+    def read_with(self, spacy_model: str) -> None:
+        """Look for concepts with another pipeline: a name or path that `load_spacy` takes."""
+        self.vocabulary = replace(self.vocabulary, spacy_model=spacy_model)
 
     def save(self, folder: Path) -> None:
         """Write `concepts.json` and `concepts.safetensors`.
@@ -162,6 +186,7 @@ class ConceptTexts(nn.Module):
             "format_version": FORMAT_VERSION,
             "weight": self.weight,
             "spacy_pipeline": self.vocabulary.pipeline,
+            "spacy_model": self.vocabulary.spacy_model,
             "phrases": list(self.vocabulary.phrases),
         }
         (folder / CONCEPTS).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -171,28 +196,34 @@ class ConceptTexts(nn.Module):
         (folder / CONCEPT_TENSORS).chmod((folder / CONCEPTS).stat().st_mode & 0o777)  # else only the owner reads it
 
     @classmethod
-    def load(cls, source: str | Path, embed_dim: int) -> ConceptTexts | None:
-        """What `save` wrote into a checkpoint's folder; None where there are no such files.
+    def load(cls, source: str | Path, embed_dim: int, needed: bool = False) -> ConceptTexts | None:
+        """What `save` wrote into a checkpoint's folder; None where there are no such files and they are not `needed`.
 
         Raises:
             InputError: a file is missing or damaged, or is of another model.
         """
         content = read_json(source, CONCEPTS)
         if content is None:
+            if needed:
+                raise InputError(
+                    f"{source} lacks {CONCEPTS}, without which texts would be embedded otherwise than in training; "
+                    f"copy {' and '.join(FILES)} of the checkpoint there, too."
+                )
             return None
         phrases, weight = content.get("phrases"), content.get("weight")
-        pipeline, version = content.get("spacy_pipeline"), content.get("format_version")
-        kinds = isinstance(phrases, list) and isinstance(weight, int | float) and isinstance(pipeline, str)
+        pipeline, model, version = (content.get(key) for key in ("spacy_pipeline", "spacy_model", "format_version"))
+        kinds = isinstance(phrases, list) and isinstance(weight, int | float)
+        kinds = kinds and isinstance(pipeline, str) and isinstance(model, str)
         if not kinds or version != FORMAT_VERSION or not all(isinstance(one, str) for one in phrases or ()):
             raise InputError(f"{source}: {CONCEPTS} does not describe version {FORMAT_VERSION} concepts; restore it.")
         path = find_file(source, CONCEPT_TENSORS)
         if path is None:
             raise InputError(f"{source} has {CONCEPTS} and no {CONCEPT_TENSORS}; restore it, or remove the former.")
-        found = cls(Vocabulary(phrases or [], str(pipeline)), embed_dim, float(weight or 0))
+        found = cls(Vocabulary(phrases or [], str(pipeline), str(model)), embed_dim, float(weight or 0))
         tensors = read_tensor_file(path)
         try:
             found.load_state_dict({"nodes": tensors["nodes"]})
-            found.vectors.copy_(tensors["vectors"])
+            found.set_vectors(found.vectors.copy_(tensors["vectors"]))
         except (KeyError, RuntimeError) as error:
             raise InputError(
                 f"{path} does not fit {CONCEPTS} and the model beside it ({first_line(error)}); restore all of them."

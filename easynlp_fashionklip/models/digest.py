@@ -20,7 +20,9 @@ def _unusual_activation(model: DualEncoder) -> list[str]:
 
 
 def encoder_digest(model: DualEncoder) -> str:
-    """Hash of what determines embeddings: towers and heads with their weights, and how pictures are prepared.
+    """Hash of what determines embeddings of pictures and prompts: towers and heads, and how pictures are prepared.
+
+    What a model's concepts add to texts is no part of it.
 
     Takes about a second for a gigabyte of weights.
     """

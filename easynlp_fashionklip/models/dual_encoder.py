@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,14 @@ from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.freezing import Freezing
 from easynlp_fashionklip.models.allocator import keep_freed_memory
 from easynlp_fashionklip.models.backends import BACKENDS, UNSUPPORTED, Backend
-from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, read_config, write_folder, write_tensors
+from easynlp_fashionklip.models.checkpoint import (
+    CONFIG,
+    IN_CONFIG,
+    describe_content,
+    read_config,
+    write_folder,
+    write_tensors,
+)
 from easynlp_fashionklip.models.concept_texts import FILES as CONCEPT_FILES
 from easynlp_fashionklip.models.concept_texts import ConceptTexts
 from easynlp_fashionklip.models.processor import Processor
@@ -165,9 +173,18 @@ class DualEncoder(nn.Module):
             self.processor.save_pretrained(temporary, self.backend.processor_name)
             if self.concepts is not None:
                 self.concepts.save(temporary)
-            (temporary / CONFIG).write_text(self.config.to_json_string(), encoding="utf-8")
+            (temporary / CONFIG).write_text(self._config_text(), encoding="utf-8")
 
         write_folder(folder, write, obsolete=() if self.concepts else CONCEPT_FILES)
+
+    def _config_text(self) -> str:
+        """config.json, which says whether concepts belong to the model: without them it would embed texts otherwise."""
+        text: str = self.config.to_json_string()
+        content = json.loads(text)
+        if (self.concepts is not None) == bool(content.get(IN_CONFIG)):
+            return text
+        content[IN_CONFIG] = self.concepts is not None
+        return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, image_size: int = 0) -> DualEncoder:
@@ -195,7 +212,8 @@ class DualEncoder(nn.Module):
         backend.check_tokenizer(processor.tokenizer, str(source))
         backend.check_image_size(processor.image_size, str(source))
         model = cls(backend, processor)
-        model.concepts = ConceptTexts.load(source, model.embed_dim)
+        needed = bool(read_config(source).get(IN_CONFIG))
+        model.concepts = ConceptTexts.load(source, model.embed_dim, needed)
         return model.eval()
 
 

@@ -184,7 +184,7 @@ class LocalEngine:
         except (ValueError, KeyError) as error:
             raise InputError(
                 "--resume_from_checkpoint was saved with other parts of the model frozen; give the freeze, "
-                "train_layers and layer_decay that the run was started with."
+                "train_layers, layer_decay and node_learning_rate that the run was started with."
             ) from error
         self._schedule.load_state_dict(state["schedule"])
         if state["scaler"]:

@@ -16,7 +16,7 @@ from easynlp_fashionklip.config import Scope
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import is_visual, mentioning_images
 from easynlp_fashionklip.graph.coherence import visual_coherence
-from easynlp_fashionklip.graph.csr import offsets_of, rows_of, take_rows
+from easynlp_fashionklip.graph.csr import rows_of, selected, take_rows, united
 from easynlp_fashionklip.graph.prototypes import (
     DUPLICATE_SIMILARITY,
     PrototypeTable,
@@ -58,11 +58,23 @@ class ConceptKnowledge:
         product_keys: np.ndarray,
         settings: PrototypeSettings,
         picture_keys: np.ndarray | None = None,
+        text_mentions: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        """Join; `picture_keys` (N) are equal for rows with the same picture, of which one becomes a prototype."""
+        """Join.
+
+        Args:
+            graph: the concepts, and which products mention them.
+            product_keys: int64 (N,), the rows' products, as of `PairTable`.
+            settings: how prototypes are chosen.
+            picture_keys: N, equal for rows with the same picture, of which one becomes a prototype.
+            text_mentions: (offsets N + 1, concepts) that each row's own text names, which are true of its product, too;
+                None takes those of the product.
+        """
         self.graph = graph
         self.settings = settings
         self._offsets, concepts = graph.mention_csr(product_keys)
+        if text_mentions is not None:
+            self._offsets, concepts = united((self._offsets, concepts), text_mentions)
         offsets, images = mentioning_images(graph, self._offsets, concepts)
         if picture_keys is not None:
             pictures = np.unique(picture_keys, return_inverse=True)[1]
@@ -70,6 +82,9 @@ class ConceptKnowledge:
                 offsets, images = first_of_each_picture(offsets, images, pictures)
         # Kept for the whole run, and there are millions: 4 bytes each.
         self._concepts: np.ndarray = concepts.astype(np.int32)
+        self._in_texts: tuple[np.ndarray, np.ndarray] | None = None
+        if text_mentions is not None:
+            self._in_texts = text_mentions[0], text_mentions[1].astype(np.int32)
         self._candidates: tuple[np.ndarray, np.ndarray] = (offsets, images.astype(np.int32))
         self._picture_keys = picture_keys
         self.prototype_rows = torch.full((len(graph.concepts), settings.num_prototypes), -1, dtype=torch.int64)
@@ -83,10 +98,9 @@ class ConceptKnowledge:
         """Forget mentions of concepts that are not coherent enough; the graph keeps them."""
         self._visual = is_visual(self.graph, self.settings.min_coherence)
         if not self._visual.all():
-            kept = self._visual[self._concepts]
-            texts = rows_of(self._offsets)[kept]
-            self._concepts = self._concepts[kept]
-            self._offsets = offsets_of(np.bincount(texts, minlength=len(self._offsets) - 1))
+            self._offsets, self._concepts = selected((self._offsets, self._concepts), self._visual)
+            if self._in_texts is not None:
+                self._in_texts = selected(self._in_texts, self._visual)
 
     @property
     def mentioned(self) -> np.ndarray:
@@ -273,9 +287,11 @@ class ConceptKnowledge:
         """
         offsets, values = take_rows(self._offsets, self._concepts, rows.numpy())
         unique, place = np.unique(values.astype(np.int64), return_inverse=True)
-        pair = rows_of(offsets)
-        membership = torch.zeros(len(rows), len(unique), dtype=torch.bool)
-        membership[pair, place] = True
+        pair, in_text = rows_of(offsets), None
+        membership = _marked(len(rows), len(unique), pair, place)
+        if self._in_texts is not None:
+            own, named = take_rows(*self._in_texts, rows.numpy())
+            in_text = _marked(len(rows), len(unique), rows_of(own), np.searchsorted(unique, named))
         own_rows = self.prototype_rows[unique] if prototypes else torch.full((len(unique), 0), -1)  # (U, M)
         mask = own_rows >= 0
         distinct, index = torch.unique(own_rows[mask], return_inverse=True)
@@ -288,6 +304,7 @@ class ConceptKnowledge:
             prototype_index=prototype_index,
             prototype_mask=mask,
             slots=self._slots(offsets, pair, place, unique) if paper_slots else None,
+            in_text=in_text,
         )
 
     def _related(self, concepts: np.ndarray) -> Tensor:
@@ -304,6 +321,13 @@ class ConceptKnowledge:
         slots = torch.full((len(offsets) - 1, PAPER_SLOTS), -1, dtype=torch.int64)
         slots[pair[kept], rank[kept]] = torch.from_numpy(place[order][kept])
         return slots
+
+
+def _marked(rows: int, columns: int, row: np.ndarray, column: np.ndarray) -> Tensor:
+    """Bool (rows, columns), true at these places."""
+    marked = torch.zeros(rows, columns, dtype=torch.bool)
+    marked[row, column] = True
+    return marked
 
 
 def _joined(parts: list[PrototypeTable]) -> PrototypeTable:

@@ -67,7 +67,7 @@ class FashionKLIPTask(nn.Module):
         if not self.config.concept_text_weight:
             return
         phrases, pipeline = list(knowledge.graph.tables.concepts.phrases), knowledge.graph.info.spacy_pipeline
-        vocabulary = Vocabulary(phrases, pipeline)
+        vocabulary = Vocabulary(phrases, pipeline, self.config.spacy_model)
         concepts = ConceptTexts(vocabulary, self.model.embed_dim, self.config.concept_text_weight)
         if self.config.hierarchy:
             concepts.set_ancestors(*knowledge.graph.ancestor_csr)
@@ -192,7 +192,7 @@ class FashionKLIPTask(nn.Module):
         if whole.knowledge is not None:
             concepts = distributed.gather_with_grad(outputs["concept_embeds"], whole.concept_sizes)
             if self.model.concepts is not None:
-                mean = mean_of_concepts(concepts, whole.knowledge.membership)
+                mean = mean_of_concepts(concepts, whole.knowledge.named)
                 texts = enriched(texts, mean, self.model.concepts.weight)
         products, captions = (whole.product_keys, whole.text_keys) if self.config.duplicate_positives else (None, None)
         # Not as a module, behind which ZeRO-3 would take the bias away before its gradient is handed on.

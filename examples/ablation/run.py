@@ -43,7 +43,13 @@ def main() -> None:
     if options.tune:
         tune(options)
         return
-    jobs = [Job(options, data, row, seed) for seed in options.seeds for data in options.data for row in options.rows]
+    jobs = [
+        Job(options, data, row, seed)
+        for seed in options.seeds
+        for data in options.data
+        for row in options.rows
+        if ROWS[row].trained or seed == options.seeds[0]  # nothing of it depends on the seed
+    ]
     for job in jobs:
         if not job.done:
             run(job, ROWS[job.row])
@@ -70,7 +76,7 @@ def tune(options: argparse.Namespace) -> None:
     """Train each row with each learning rate, with the first seed."""
     found = {}
     for data in options.data:
-        for row in options.rows:
+        for row in (name for name in options.rows if ROWS[name].trained):
             for rate in options.tune:
                 own = argparse.Namespace(**{**vars(options), "learning_rate": rate, "out": options.out / f"rate{rate}"})
                 job = Job(own, data, row, options.seeds[0])

@@ -40,7 +40,8 @@ def _cells(name: str, done: Sequence[Job], baseline: Sequence[Job]) -> list[str]
             if measure in TESTED:
                 cells.append("" if name == BASELINE else _difference(done, baseline, protocol, measure))
     results = [json.loads((job.folder / RESULT).read_text(encoding="utf-8")) for job in done]
-    return [*cells, _spread([one["seconds"] / 60 for one in results]) if "seconds" in results[0] else ""]
+    minutes = [one["seconds"] / 60 for one in results if one.get("seconds")]
+    return [*cells, _spread(minutes) if minutes else ""]
 
 
 def _difference(done: Sequence[Job], baseline: Sequence[Job], protocol: str, measure: str) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rows import SHUFFLED, Row
@@ -20,6 +21,7 @@ from easynlp_fashionklip.graph.csr import take_rows
 
 PROTOCOLS = {"retrieval": "fashiongen.full.v1", "search": "product_search.v1"}
 RESULT = "result.json"
+SETTINGS = ("model", "px", "epochs", "batch", "learning_rate", "parameters")
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,20 @@ class Job:
         return Path(self.options.out) / self.data.name / self.row / f"seed{self.seed}"
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What its scores depend on beside the row, the seed and the catalogue."""
+        return {name: str(getattr(self.options, name)) for name in SETTINGS}
+
+    @property
     def done(self) -> bool:
-        """Whether its scores are there."""
-        return (self.folder / RESULT).is_file()
+        """Whether its scores are there, of the same settings; those of others end the program."""
+        path = self.folder / RESULT
+        if not path.is_file():
+            return False
+        then = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        if then != self.settings:
+            sys.exit(f"error: {path} was made with {then}, this command has {self.settings}; give another --out.")
+        return True
 
 
 def program(name: str, *flags: str) -> None:
@@ -71,10 +84,10 @@ def shuffled(graph: ConceptGraph, seed: int) -> ConceptGraph:
     return ConceptGraph(replace(tables, mention_offsets=offsets, mention_concepts=concepts))
 
 
-def train(job: Job, row: Row) -> float:
-    """Train, or go on with training; the seconds this took, of the last start if there were several."""
+def train(job: Job, row: Row) -> float | None:
+    """Train, or go on with training; the seconds this took, None if not in one go."""
     options, model = job.options, job.folder / "model"
-    flags = []
+    flags: list[str] = []
     if any(model.glob("pytorch_model_step_*.meta.bin")):
         flags.append(f"--resume_from_checkpoint={model}")
     elif "cva=false" not in row.parameters:
@@ -97,7 +110,7 @@ def train(job: Job, row: Row) -> float:
         f"--user_defined_parameters={shared} {row.parameters}".strip(),
         *flags,
     )
-    return time.perf_counter() - started
+    return None if flags else time.perf_counter() - started
 
 
 def best_on_valid(model: Path) -> float:
@@ -125,7 +138,7 @@ def run(job: Job, row: Row) -> None:
     """Train, score on test.csv, write the result, remove the weights."""
     job.folder.mkdir(parents=True, exist_ok=True)
     model = job.folder / "model"
-    result: dict[str, float] = {}
+    result: dict[str, Any] = {"settings": job.settings}
     if row.trained:
         result["seconds"] = train(job, row)
         result["valid_mean_recall"] = best_on_valid(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from easynlp_fashionklip.app import graph as graph_of_run
+from easynlp_fashionklip.app.frozen import TableEncoder
 from easynlp_fashionklip.app.predictor import FashionKLIPPredictor
+from easynlp_fashionklip.config import AppConfig
+from easynlp_fashionklip.data.catalogue import open_catalogue
+from easynlp_fashionklip.data.pairs import PairTable
+from easynlp_fashionklip.graph import ConceptGraph
+from easynlp_fashionklip.graph.pipeline import load_spacy
 from easynlp_fashionklip.inference.encode import encode_texts
 from easynlp_fashionklip.models.concept_texts import FILES
 from easynlp_fashionklip.models.zoo import load_pretrained
@@ -25,10 +33,10 @@ TEXTS = ["Red Striped Dress", "nothing that is known"]
 def train(catalogue: Path, tmp_path: Path, easynlp_here: Run, arguments: Run) -> Run:
     """One epoch into tmp_path/out."""
 
-    def run(parameters: str) -> Any:
+    def run(parameters: str, *more: str) -> Any:
         tables = f"{catalogue / 'train.csv'},{catalogue / 'valid.csv'}"
         numbers = ("--learning_rate=1e-3", "--epoch_num=1", "--micro_batch_size=8", "--data_threads=0")
-        flags = ("train", tables, f"--checkpoint_dir={tmp_path / 'out'}", *numbers)
+        flags = ("train", tables, f"--checkpoint_dir={tmp_path / 'out'}", *numbers, *more)
         return easynlp_here(arguments(*flags, parameters=parameters))
 
     return run
@@ -63,6 +71,63 @@ def test_easynlps_predictor_finds_concepts_in_records(trained: Path) -> None:
     predictor = FashionKLIPPredictor(model, text="title", separator=" ")
     rows = [row["text_feat"].split(" ") for row in predictor.run([{"title": text} for text in TEXTS])]
     np.testing.assert_allclose(np.array(rows, dtype=np.float32), encode_texts(model, TEXTS), atol=1e-5)
+
+
+def test_what_training_evaluates_is_what_is_served(trained: Path, catalogue: Path) -> None:
+    model = load_pretrained(trained)
+    table = PairTable(open_catalogue(catalogue / "valid.csv"), "caption", "image")
+    evaluated = TableEncoder(model, table, batch_size=8, workers=0).embeds("evaluating").texts
+    assert evaluated is not None
+    np.testing.assert_allclose(evaluated, encode_texts(model, list(table.texts())), atol=1e-5)
+
+
+def test_captions_of_one_product_are_trained_with_their_own_concepts(
+    easynlp_here: Run, arguments: Run, catalogue: Path, tmp_path: Path, write_table: Run, rows_of: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Two rows of a product with other captions: `served` equals `trained` for both."""
+    rows = rows_of(tmp_path, 16)
+    for row in rows[1::2]:
+        row[0] = rows[rows.index(row) - 1][0]
+    table = write_table(tmp_path / "train.csv", rows)
+    seen: list[Any] = []
+    original = graph_of_run.ConceptKnowledge
+
+    def spy(graph: Any, *given: Any) -> Any:
+        seen.append((graph, given[-1]))
+        return original(graph, *given)
+
+    monkeypatch.setattr(graph_of_run, "ConceptKnowledge", spy)
+    flags = ("--learning_rate=1e-3", "--epoch_num=1", "--micro_batch_size=8", "--data_threads=0")
+    parameters = "pretrain_model_name_or_path=tiny min_frequency=1 duplicate_ids=allow"
+    argv = arguments("train", table, f"--checkpoint_dir={tmp_path / 'out'}", *flags, parameters=parameters)
+    outcome = easynlp_here(argv)
+    assert outcome.code == 0, outcome.err
+    [(graph, (offsets, ids))] = seen
+    texts = list(PairTable(open_catalogue(table), "caption", "image").texts())
+    expected = graph.match_many(texts, load_spacy())
+    np.testing.assert_array_equal(offsets, expected[0])
+    np.testing.assert_array_equal(ids, expected[1])
+    of_products = graph.mentions_of([row[0] for row in rows])
+    assert len(of_products[1]) > len(ids)
+
+
+@pytest.mark.parametrize("then", ["0", "1"])
+def test_resuming_needs_the_concepts_it_was_saved_with(train: Run, tmp_path: Path, then: str) -> None:
+    assert train(f"pretrain_model_name_or_path=tiny min_frequency=1 concept_text_weight={then}").code == 0
+    now = "1" if then == "0" else "0"
+    parameters = f"pretrain_model_name_or_path=tiny min_frequency=1 concept_text_weight={now}"
+    outcome = train(parameters, f"--resume_from_checkpoint={tmp_path / 'out'}")
+    assert outcome.code == 2
+    assert f"was saved with concept_text_weight={then}; give it again" in outcome.err
+
+
+def test_a_graph_of_an_unknown_pipeline_learns_which_reads_its_texts(catalogue: Path) -> None:
+    table = PairTable(open_catalogue(catalogue / "train.csv"), "caption", "image")
+    config = AppConfig(min_frequency=1)
+    graph = graph_of_run.mine_graph(table.subset(range(16)), config)
+    unknown = ConceptGraph(replace(graph.tables, info=replace(graph.info, spacy_pipeline="")))
+    assert graph_of_run.grow(unknown, table, config).info.spacy_pipeline == graph.info.spacy_pipeline != ""
 
 
 def test_fine_tuning_goes_on_from_the_nodes(train: Run, trained: Path, tmp_path: Path) -> None:

@@ -39,9 +39,15 @@ def ablation() -> Iterator[SimpleNamespace]:
             sys.modules.pop(name, None)
 
 
+def options(out: Path, **more: Any) -> argparse.Namespace:
+    """Of the command, its defaults."""
+    usual = {"model": "starter", "px": 112, "epochs": 5, "batch": 64, "learning_rate": "3e-4", "parameters": ""}
+    return argparse.Namespace(**{**usual, "out": out, **more})
+
+
 def finished(ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: float, minutes: float) -> None:
     """A row's folder as a finished job leaves it: pictures and texts agree but for the noise."""
-    job = ablation.training.Job(argparse.Namespace(out=out), Path("shop"), row, seed)
+    job = ablation.training.Job(options(out), Path("shop"), row, seed)
     rng = np.random.default_rng(seed)
     texts = rng.normal(size=(len(PRODUCTS), 8))
     images = texts + noise * rng.normal(size=texts.shape)
@@ -53,7 +59,8 @@ def finished(ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: f
     for name, found in runs.items():
         (job.folder / name).mkdir(parents=True)
         write_run(job.folder / name, SavedRun(found, {}, {}))
-    (job.folder / "result.json").write_text(json.dumps({"seconds": 60 * minutes, "valid_mean_recall": 1.0}))
+    result = {"seconds": 60 * minutes, "valid_mean_recall": 1.0, "settings": job.settings}
+    (job.folder / "result.json").write_text(json.dumps(result))
 
 
 def cells(table: str, name: str) -> list[str]:
@@ -68,8 +75,7 @@ def test_the_table_has_means_spreads_and_differences_from_the_baseline(
         finished(ablation, tmp_path, "itc", seed, noise=1.5, minutes=seed)
         finished(ablation, tmp_path, "all", seed, noise=0.1, minutes=3)
     finished(ablation, tmp_path, "image", 2, noise=1.5, minutes=3)
-    options = argparse.Namespace(out=tmp_path)
-    text = ablation.table.catalogue_table(ablation.run.everything(options, Path("shop")))
+    text = ablation.table.catalogue_table(ablation.run.everything(options(tmp_path), Path("shop")))
     baseline, best = cells(text, "ITC (baseline)"), cells(text, ablation.rows.ROWS["all"].name)
     assert baseline[1] == best[1] == "2"
     assert baseline[3] == baseline[5] == ""
@@ -115,6 +121,29 @@ def test_finished_jobs_are_not_run_again(
     assert "ITC (baseline)" in written
 
 
+def test_results_of_other_settings_are_refused(ablation: SimpleNamespace, tmp_path: Path) -> None:
+    finished(ablation, tmp_path, "itc", 1, noise=1.0, minutes=1)
+    assert ablation.training.Job(options(tmp_path), Path("shop"), "itc", 1).done
+    with pytest.raises(SystemExit, match="give another --out"):
+        _ = ablation.training.Job(options(tmp_path, epochs=3), Path("shop"), "itc", 1).done
+
+
+def test_learning_rates_are_compared_on_the_rows_that_train(
+    ablation: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(job: Any, row: Any) -> None:
+        assert row.trained
+        job.folder.mkdir(parents=True)
+        recall = {"1e-4": 50.0, "3e-4": 60.25}[job.options.learning_rate]
+        (job.folder / "result.json").write_text(json.dumps({"valid_mean_recall": recall, "settings": job.settings}))
+
+    monkeypatch.setattr(ablation.run, "run", run)
+    argv = ["run.py", "--data", "shop", "--out", str(tmp_path), "--rows", "zero-shot", "itc", "--tune", "1e-4", "3e-4"]
+    monkeypatch.setattr(sys, "argv", argv)
+    ablation.run.main()
+    assert capsys.readouterr().out.splitlines()[-1] == "| shop | ITC (baseline) | 50.0 | 60.2 |"
+
+
 @pytest.mark.slow
 def test_a_row_from_tables_to_scores(
     ablation: SimpleNamespace, tmp_path: Path, rows_of: Callable[..., Any], write_table: Callable[..., Path]
@@ -127,14 +156,19 @@ def test_a_row_from_tables_to_scores(
     (data / "test_queries.jsonl").write_text(
         json.dumps({"query_id": 0, "query_text": "red dress", "kind": "colour", "item_ids": ids[:2]}) + "\n"
     )
-    options = argparse.Namespace(
-        out=tmp_path / "out", model="tiny", px=32, parameters="min_frequency=1", learning_rate="1e-3", epochs=1,
-        batch=8, tune=[],
-    )  # fmt: skip
+    small = {
+        "model": "tiny",
+        "px": 32,
+        "parameters": "min_frequency=1",
+        "learning_rate": "1e-3",
+        "epochs": 1,
+        "batch": 8,
+    }
+    given = options(tmp_path / "out", **small, tune=[])
     for row in ("zero-shot", "itc", "all", "shuffled"):
-        job = ablation.training.Job(options, data, row, 1)
+        job = ablation.training.Job(given, data, row, 1)
         ablation.training.run(job, ablation.rows.ROWS[row])
         assert job.done
         assert not (job.folder / "model").exists()
-    text = ablation.table.catalogue_table(ablation.run.everything(options, data))
+    text = ablation.table.catalogue_table(ablation.run.everything(given, data))
     assert len(text.splitlines()) == 2 + 4

@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,13 +130,43 @@ def test_a_plain_model_saved_over_another_leaves_no_concepts(concepts: ConceptTe
     model.concepts = None
     model.save_pretrained(tmp_path)
     assert not (tmp_path / CONCEPTS).exists()
-    assert load_pretrained(tmp_path).concepts is None
+    again = load_pretrained(tmp_path)
+    assert again.concepts is None
+    again.save_pretrained(tmp_path / "again")
+    assert load_pretrained(tmp_path / "again").concepts is None
+
+
+def test_many_texts_get_what_each_would_get_alone(concepts: ConceptTexts, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, embeds = ["Red Dress", "Jeans", "Lorem", "Blue Dress", "Jeans"], units(5, 9).numpy()
+    whole = concepts.enrich(embeds, concepts.mentions(texts))
+    monkeypatch.setattr("easynlp_fashionklip.models.concept_texts._TEXTS_AT_ONCE", 2)
+    np.testing.assert_allclose(concepts.enrich(embeds, concepts.mentions(texts)), whole, atol=1e-7)
+    alone = [concepts.enrich(embeds[n : n + 1], concepts.mentions([text])) for n, text in enumerate(texts)]
+    np.testing.assert_allclose(np.concatenate(alone), whole, atol=1e-6)
+
+
+def test_another_pipeline_than_the_graphs_is_told(
+    concepts: ConceptTexts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    def load(name: str) -> Any:
+        asked.append(name)
+        return spacy.blank("en")
+
+    monkeypatch.setattr("easynlp_fashionklip.models.concept_texts.load_spacy", load)
+    with caplog.at_level("WARNING"):
+        concepts.mentions(["Jeans"])
+        concepts.read_with("/models/mine")
+        concepts.mentions(["Jeans"])
+    assert asked == ["en_blank", "/models/mine"]
+    assert "were mined with en_blank 1: some may not be found" in caplog.text
 
 
 def test_copies_and_pickles_have_the_concepts_and_no_parser(concepts: ConceptTexts) -> None:
     concepts.mentions(["Red Dress"])  # which loads the parser
     for other in (copy.deepcopy(concepts), pickle.loads(pickle.dumps(concepts))):
-        assert "_nlp" not in vars(other.vocabulary)
+        assert "nlp" not in vars(other.vocabulary)
         assert other.vocabulary.phrases == PHRASES
         torch.testing.assert_close(other.vectors, concepts.vectors)
 
@@ -148,6 +179,11 @@ def test_a_graph_with_other_numbers_starts_from_the_nodes_of_the_same_names(conc
 
 def _drop_tensors(folder: Path) -> None:
     (folder / CONCEPT_TENSORS).unlink()
+
+
+def _drop_both(folder: Path) -> None:
+    for name in (CONCEPTS, CONCEPT_TENSORS):
+        (folder / name).unlink()
 
 
 def _garble_tensors(folder: Path) -> None:
@@ -170,6 +206,7 @@ def _rename_field(folder: Path) -> None:
         (_garble_tensors, "is damaged"),
         (_shorten, "does not fit concepts.json"),
         (_rename_field, "does not describe version 1 concepts"),
+        (_drop_both, "lacks concepts.json, without which texts would be embedded otherwise"),
     ],
 )
 def test_damaged_files_are_told_in_a_sentence(

@@ -270,3 +270,37 @@ def test_the_state_of_another_graph_is_refused(
     other = build_graph(["Red Coat"], ["a"], spacy.blank("en"), min_frequency=1)
     with pytest.raises(InputError, match="saved with another concept graph"):
         ConceptKnowledge(other, product_keys, knowledge.settings).load_state_dict(knowledge.state_dict())
+
+
+def test_texts_have_their_own_concepts_and_pairs_those_of_all_texts_of_the_product(
+    graph: ConceptGraph, product_keys: np.ndarray, bank: EmbeddingBank
+) -> None:
+    """Rows 0 and 1 are one product's: its first text says little, its second is another's in the graph."""
+    keys = product_keys[[2, 2, 5]]
+    found = {phrase: graph.find(phrase) for phrase in ("dress", "red dress", "jeans")}
+    dress, red, jeans = (one.concept_id for one in found.values() if one is not None)
+    mentions = (np.array([0, 1, 3, 4]), np.array([dress, *sorted((dress, jeans)), red]))
+    joined = ConceptKnowledge(graph, keys, PrototypeSettings(), text_mentions=mentions)
+    unique, batch = joined.batch(torch.tensor([0, 1, 2]), bank)
+    product = concepts_of(graph, "c")
+    assert jeans not in product and {dress, red} <= product
+    named = [set(unique[row].tolist()) for row in batch.named]
+    assert named == [{dress}, {dress, jeans}, {red}]
+    true = [set(unique[row].tolist()) for row in batch.membership]
+    assert true == [product, product | {jeans}, {red}]
+    assert joined.occurs[jeans]  # so that it gets a vector to be served with
+    plain = ConceptKnowledge(graph, keys, PrototypeSettings()).batch(torch.tensor([0]), bank)[1]
+    assert torch.equal(plain.named, plain.membership)
+
+
+def test_incoherent_concepts_leave_texts_too(
+    graph: ConceptGraph, product_keys: np.ndarray, bank: EmbeddingBank
+) -> None:
+    dress, red = (one.concept_id for one in map(graph.find, ("dress", "red dress")) if one is not None)
+    coherence = np.ones(len(graph), dtype=np.float32)
+    coherence[dress] = 0.1
+    mentions = (np.array([0, 2]), np.array(sorted((dress, red))))
+    settings = PrototypeSettings(min_coherence=0.5)
+    joined = ConceptKnowledge(graph.with_coherence(coherence), product_keys[:1], settings, text_mentions=mentions)
+    unique, batch = joined.batch(torch.tensor([0]), bank)
+    assert set(unique[batch.named[0]].tolist()) == {red}

@@ -202,7 +202,7 @@ def test_served_texts_are_those_that_were_trained(make_task: Make, make_batch: M
         task.update_concept_texts()
         mean = mean_of_concepts(outputs["concept_embeds"], outputs["global_batch"].knowledge.membership)
         compared = enriched(outputs["text_embeds"], mean, 1.0)
-    task.model.concepts.vocabulary.__dict__["_nlp"] = graph._pipeline()
+    task.model.concepts.vocabulary.__dict__["nlp"] = graph._pipeline()
     served = encode_texts(task.model, ["Red Dress", "Red Long Dress", "Blue Slim Jeans", "Lorem"])
     torch.testing.assert_close(torch.from_numpy(served), compared, atol=1e-5, rtol=0)
 

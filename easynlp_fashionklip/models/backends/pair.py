@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel, MobileNetV2Config, MobileNetV2Mo
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.backends.base import Backend, Tower, mask_padding
 from easynlp_fashionklip.models.backends.mobilenet import pooled_features
-from easynlp_fashionklip.models.checkpoint import CONFIG, first_line, read_config, read_tensors
+from easynlp_fashionklip.models.checkpoint import CONFIG, IN_CONFIG, first_line, read_config, read_tensors
 
 HeadKind = Literal["linear", "mlp"]
 MODEL_TYPE = "fashionklip-pair"
@@ -74,6 +74,7 @@ class PairConfig:
         Raises:
             InputError: for an unknown or missing field, or one of the wrong kind.
         """
+        content = {name: value for name, value in content.items() if name != IN_CONFIG}
         known = {entry.name for entry in fields(cls)}
         unknown = sorted(set(content) - known)
         if unknown:

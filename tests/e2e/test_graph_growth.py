@@ -167,7 +167,7 @@ def test_an_interrupted_build_goes_on(
 ) -> None:
     """After mining and embedding, before anything is written: neither is done again."""
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -190,7 +190,7 @@ def test_parts_of_another_catalogue_are_not_used(
     halves: Path, tmp_path: Path, fashionklip_here: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(graph_build, "encode_texts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(graph_build, "encode_texts", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         fashionklip_here(build(halves / "old.csv", tmp_path / "graph"))
     assert (tmp_path / ".graph.partial").exists()
     for name in ("graph", "at-once"):

@@ -95,6 +95,9 @@ class AppConfig:
     node_learning_rate: float = field(
         default=3e-3, metadata={"help": "of the concepts' node embeddings, which start at zero; 0 keeps them there"}
     )
+    shuffle_concepts: bool = field(
+        default=False, metadata={"help": "a control: train every pair with the concepts of another, drawn by lot"}
+    )
     cva_prototypes: int = field(default=5, metadata={"help": "K prototypes of a concept nearest to the picture"})
 
     contrastive_batch_size: int = field(

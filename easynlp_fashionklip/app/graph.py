@@ -18,6 +18,7 @@ from easynlp_fashionklip.data.pairs import PairTable, stable_key
 from easynlp_fashionklip.data.picture_keys import picture_keys
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.graph.builder import build_graph
+from easynlp_fashionklip.graph.csr import take_rows
 from easynlp_fashionklip.graph.format import GRAPH_FILE
 from easynlp_fashionklip.graph.matching import match_mined
 from easynlp_fashionklip.graph.pipeline import load_spacy, pipeline_name
@@ -124,6 +125,14 @@ def text_mentions(graph: ConceptGraph, table: PairTable, config: AppConfig) -> t
     return mentions
 
 
+def shuffled(
+    products: np.ndarray, mentions: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Both with their N rows in one other order, always the same, so that each row has another row's concepts."""
+    order = np.random.default_rng(0).permutation(len(products))
+    return products[order], None if mentions is None else take_rows(*mentions, order)
+
+
 def _spacy_model(graph: ConceptGraph, config: AppConfig) -> str:
     """What `load_spacy` is to find: the pipeline of the settings, else that which mined the graph, if it is known."""
     return config.spacy_model or graph.info.spacy_pipeline.partition(" ")[0]
@@ -159,7 +168,10 @@ def prepare_graph(
     )
     keys = distributed.broadcast_object(picture_keys(table) if distributed.rank() == 0 else None)
     mentions = text_mentions(graph, table, config) if config.concept_text_weight else None
-    knowledge = ConceptKnowledge(graph, table.product_keys, settings, keys, mentions)
+    products = table.product_keys
+    if config.shuffle_concepts:
+        products, mentions = shuffled(products, mentions)
+    knowledge = ConceptKnowledge(graph, products, settings, keys, mentions)
     _require_concepts(knowledge, table, config)
     task.attach(knowledge)
     keep_frozen_texts(task.text_caches[1], task.model, knowledge.prompts().__getitem__, "encoding concepts once")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHUFFLED = "shuffled"
 PLAIN = "concept_text_weight=0"
 NEVER = 1_000_000_000
 
@@ -16,13 +15,11 @@ class Row:
     Attributes:
         name: as in the table.
         parameters: beside those that all rows share.
-        graph: `own`, mined from the training texts; `shuffled`, the same with its products' concepts dealt out anew.
         trained: False for the starting weights.
     """
 
     name: str
     parameters: str = ""
-    graph: str = "own"
     trained: bool = True
 
 
@@ -44,6 +41,6 @@ ROWS = {
     "no-refresh": Row("all, CVA `both`, prototypes never refreshed", f"cva_variant=both refresh_steps={NEVER}"),
     "no-mmr": Row("all, CVA `both`, prototypes without MMR", "cva_variant=both mmr_diversity=0"),
     "all-grouped": Row("all, grouped batches", "batch_sampler=grouped"),
-    "shuffled": Row("control: all, concepts shuffled between products", graph=SHUFFLED),
+    "shuffled": Row("control: all, concepts shuffled between products", "shuffle_concepts=true"),
 }
 BASELINE = "itc"

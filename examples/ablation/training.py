@@ -9,15 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from rows import SHUFFLED, Row
-
-from easynlp_fashionklip.graph import ConceptGraph
-from easynlp_fashionklip.graph.csr import take_rows
+from rows import Row
 
 PROTOCOLS = {"retrieval": "fashiongen.full.v1", "search": "product_search.v1"}
 RESULT = "result.json"
@@ -62,26 +58,13 @@ def program(name: str, *flags: str) -> None:
     subprocess.run(command, check=True)
 
 
-def graph_of(options: argparse.Namespace, data: Path, kind: str, seed: int) -> Path:
-    """The folder of a catalogue's graph, mined once, or of its concepts dealt out anew to its products by a seed."""
-    own = Path(options.out) / data.name / "graph"
-    if not (own / "graph.json").is_file():
+def graph_of(options: argparse.Namespace, data: Path) -> Path:
+    """The folder of a catalogue's graph, mined once."""
+    folder = Path(options.out) / data.name / "graph"
+    if not (folder / "graph.json").is_file():
         program("fashionklip", "graph", "build", "--texts", str(data / "train.csv"), "--text", "caption", "--id",
-                "product_id", "--out", str(own))  # fmt: skip
-    if kind != SHUFFLED:
-        return own
-    target = own.with_name(f"graph-shuffled-{seed}")
-    if not target.is_dir():
-        shuffled(ConceptGraph.load(own), seed).save(target)
-    return target
-
-
-def shuffled(graph: ConceptGraph, seed: int) -> ConceptGraph:
-    """The graph with each product's mentions given to another product; concepts and is-a stay as they are."""
-    tables = graph.tables
-    order = np.random.default_rng(seed).permutation(len(tables.product_ids))
-    offsets, concepts = take_rows(tables.mention_offsets, tables.mention_concepts, order)
-    return ConceptGraph(replace(tables, mention_offsets=offsets, mention_concepts=concepts))
+                "product_id", "--out", str(folder))  # fmt: skip
+    return folder
 
 
 def train(job: Job, row: Row) -> float | None:
@@ -92,7 +75,7 @@ def train(job: Job, row: Row) -> float | None:
         flags.append(f"--resume_from_checkpoint={model}")
     elif "cva=false" not in row.parameters:
         shutil.rmtree(model, ignore_errors=True)
-        shutil.copytree(graph_of(options, job.data, row.graph, job.seed), model / "graph")
+        shutil.copytree(graph_of(options, job.data), model / "graph")
     shared = f"pretrain_model_name_or_path={options.model} image_size={options.px} {options.parameters}".strip()
     started = time.perf_counter()
     program(

@@ -112,6 +112,35 @@ def test_captions_of_one_product_are_trained_with_their_own_concepts(
     assert len(of_products[1]) > len(ids)
 
 
+@pytest.mark.parametrize("weight", ["0", "1"])
+def test_shuffled_concepts_are_other_pairs_concepts_in_texts_and_in_cva(
+    train: Run, catalogue: Path, monkeypatch: pytest.MonkeyPatch, weight: str
+) -> None:
+    seen: list[Any] = []
+    original = graph_of_run.ConceptKnowledge
+
+    def spy(graph: Any, products: Any, *given: Any) -> Any:
+        seen.append((products, given[-1]))
+        return original(graph, products, *given)
+
+    monkeypatch.setattr(graph_of_run, "ConceptKnowledge", spy)
+    common = f"pretrain_model_name_or_path=tiny min_frequency=1 concept_text_weight={weight}"
+    for value in ("false", "true"):
+        outcome = train(f"{common} shuffle_concepts={value}")
+        assert outcome.code == 0, outcome.err
+    (products, mentions), (others, dealt) = seen
+    assert sorted(products) == sorted(others)
+    assert (products == others).sum() < len(products) / 4
+    if weight == "0":
+        assert mentions is None and dealt is None
+        return
+    row_of = {key: row for row, key in enumerate(products.tolist())}
+    for row, key in enumerate(others.tolist()):  # pictures' and texts' concepts come from the same other row
+        source = row_of[key]
+        expected = mentions[1][mentions[0][source] : mentions[0][source + 1]]
+        np.testing.assert_array_equal(dealt[1][dealt[0][row] : dealt[0][row + 1]], expected)
+
+
 @pytest.mark.parametrize("then", ["0", "1"])
 def test_resuming_needs_the_concepts_it_was_saved_with(train: Run, tmp_path: Path, then: str) -> None:
     assert train(f"pretrain_model_name_or_path=tiny min_frequency=1 concept_text_weight={then}").code == 0

@@ -18,9 +18,6 @@ from easynlp_fashionklip.evaluation.pair_protocols import full_gallery
 from easynlp_fashionklip.evaluation.queries import SearchQuery
 from easynlp_fashionklip.evaluation.run_folder import SavedRun, write_run
 from easynlp_fashionklip.evaluation.search_protocols import product_search
-from easynlp_fashionklip.graph.builder import build_graph
-
-spacy = pytest.importorskip("spacy")
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ablation"
 MODULES = ("rows", "training", "table", "run")
@@ -86,21 +83,6 @@ def test_the_table_has_means_spreads_and_differences_from_the_baseline(
     equal = cells(text, "+ CVA `image` |")  # the baseline's own numbers, of one seed
     assert equal[1] == "1"
     assert equal[3].startswith("+0.0 [+0.0, +0.0] (p = 1.000)")
-
-
-def test_shuffled_concepts_are_other_products_concepts(ablation: SimpleNamespace) -> None:
-    colours = ["Red", "Blue", "Green", "Black"]
-    texts = [f"{colours[n % 4]} Dress" for n in range(40)]
-    graph = build_graph(texts, PRODUCTS, spacy.blank("en"), min_frequency=1)
-    other = ablation.training.shuffled(graph, seed=1)
-    assert other.tables.product_ids == graph.tables.product_ids
-    assert [one.phrase for one in other.concepts] == [one.phrase for one in graph.concepts]
-    before, after = (
-        [tuple(np.split(ids, offsets[1:-1])[n]) for n in range(40)]
-        for offsets, ids in (one.mentions_of(PRODUCTS) for one in (graph, other))
-    )
-    assert sorted(before) == sorted(after)
-    assert sum(one == two for one, two in zip(before, after, strict=True)) < 20  # a quarter by chance
 
 
 def test_finished_jobs_are_not_run_again(

@@ -9,18 +9,23 @@ again, and training that was stopped goes on: run the same command. One row:
 
     python examples/ablation/run.py --data PATH/TO/hm --rows all --seeds 1
 
+Each query's values are in `<catalogue>.parquet`, in --results. The tables of docs/BENCHMARKS.md from those beside this
+program, without training and without the catalogues:
+
+    python examples/ablation/run.py --data hm myntra --results examples/ablation/results --parameters cpu_threads=1
+
 `--tune 1e-4 3e-4 1e-3` trains the rows with each learning rate and shows the mean recall on valid.csv alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+import results
 from rows import ROWS
 from table import catalogue_table, tuning_table, write
-from training import RESULT, Job, run
+from training import Job, run
 
 
 def main() -> None:
@@ -28,6 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of catalogues")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"))
+    parser.add_argument(
+        "--results", type=Path, help="folder of <catalogue>.parquet, what is finished; --out unless given"
+    )
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--model", default="starter")
@@ -40,6 +48,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="Markdown file with the markers to fill")
     options = parser.parse_args()
     options.out = options.out.absolute()
+    options.results = (options.results or options.out).absolute()
     if options.tune:
         tune(options)
         return
@@ -51,22 +60,17 @@ def main() -> None:
         if ROWS[row].trained or seed == options.seeds[0]  # nothing of it depends on the seed
     ]
     for job in jobs:
-        if not job.done:
+        if job.result is None:
             run(job, ROWS[job.row])
             show(options, [job.data])
     show(options, options.data)
 
 
-def everything(options: argparse.Namespace, data: Path) -> list[Job]:
-    """All jobs of a catalogue, of other commands with the same --out, too."""
-    seeds = sorted(int(one.name[4:]) for one in (options.out / data.name).glob("*/seed*"))
-    return [Job(options, data, row, seed) for row in ROWS for seed in dict.fromkeys(seeds)]
-
-
 def show(options: argparse.Namespace, catalogues: list[Path]) -> None:
-    """Print the tables, and write them where asked."""
+    """Print the tables, of other commands with the same results, too, and write them where asked."""
     for data in catalogues:
-        text = catalogue_table(everything(options, data))
+        jobs = [Job(options, data, row, seed) for row, seed in results.load(Job(options, data, "", 0).file)]
+        text = catalogue_table([one for one in (job.result for job in jobs) if one is not None])
         print(f"\n{data.name}, test.csv\n\n{text}\n", flush=True)
         if options.write:
             write(options.write, data.name, text)
@@ -78,12 +82,12 @@ def tune(options: argparse.Namespace) -> None:
     for data in options.data:
         for row in (name for name in options.rows if ROWS[name].trained):
             for rate in options.tune:
-                own = argparse.Namespace(**{**vars(options), "learning_rate": rate, "out": options.out / f"rate{rate}"})
+                places = {name: getattr(options, name) / f"rate{rate}" for name in ("out", "results")}
+                own = argparse.Namespace(**{**vars(options), **places, "learning_rate": rate})
                 job = Job(own, data, row, options.seeds[0])
-                if not job.done:
+                if job.result is None:
                     run(job, ROWS[row])
-                result = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-                found[data.name, row, rate] = result["valid_mean_recall"]
+                found[data.name, row, rate] = results.load(job.file)[row, job.seed].valid_mean_recall
                 print(tuning_table(found), flush=True)
 
 

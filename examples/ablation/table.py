@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from results import Result
 from rows import BASELINE, ROWS
-from training import RESULT, Job
 
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
 from easynlp_fashionklip.evaluation.resampling import compare
-from easynlp_fashionklip.evaluation.run_folder import read_run
 
 SHOWN = {"retrieval": ("mean_recall",), "search": ("mAP", "P@10", "nDCG@10")}
 TESTED = ("mean_recall", "mAP")
 HEADER = ["row", "seeds", "mean recall", "vs ITC", "search mAP", "vs ITC", "P@10", "nDCG@10", "minutes"]
 
 
-def catalogue_table(jobs: Sequence[Job]) -> str:
-    """Of one catalogue's finished jobs: a line for each row."""
-    by_row = {name: [job for job in jobs if job.row == name and job.done] for name in ROWS}
+def catalogue_table(results: Sequence[Result]) -> str:
+    """Of one catalogue's results: a line for each row."""
+    by_row = {name: [one for one in results if one.row == name] for name in ROWS}
     lines = ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
     for name, done in by_row.items():
         if done:
@@ -31,28 +29,23 @@ def catalogue_table(jobs: Sequence[Job]) -> str:
     return "\n".join(lines)
 
 
-def _cells(name: str, done: Sequence[Job], baseline: Sequence[Job]) -> list[str]:
-    runs = {protocol: [read_run(job.folder / protocol).run for job in done] for protocol in SHOWN}
+def _cells(name: str, done: Sequence[Result], baseline: Sequence[Result]) -> list[str]:
     cells = [ROWS[name].name, str(len(done))]
     for protocol, measures in SHOWN.items():
         for measure in measures:
-            cells.append(_spread([run.scores[measure] for run in runs[protocol]]))
+            cells.append(_spread([one.runs[protocol].scores[measure] for one in done]))
             if measure in TESTED:
                 cells.append("" if name == BASELINE else _difference(done, baseline, protocol, measure))
-    results = [json.loads((job.folder / RESULT).read_text(encoding="utf-8")) for job in done]
-    minutes = [one["seconds"] / 60 for one in results if one.get("seconds")]
+    minutes = [one.seconds / 60 for one in done if one.seconds]
     return [*cells, _spread(minutes) if minutes else ""]
 
 
-def _difference(done: Sequence[Job], baseline: Sequence[Job], protocol: str, measure: str) -> str:
+def _difference(done: Sequence[Result], baseline: Sequence[Result], protocol: str, measure: str) -> str:
     """`+3.1 (p = 0.002)`, of the seeds that both have, each query's values averaged over them."""
-    seeds = {job.seed for job in done} & {job.seed for job in baseline}
+    seeds = {one.seed for one in done} & {one.seed for one in baseline}
     if not seeds:
         return ""
-    first, second = (
-        averaged([read_run(job.folder / protocol).run for job in jobs if job.seed in seeds])
-        for jobs in (baseline, done)
-    )
+    first, second = (averaged([one.runs[protocol] for one in both if one.seed in seeds]) for both in (baseline, done))
     found = compare(first, second)[measure]
     p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
     return f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}] ({p})"

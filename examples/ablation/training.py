@@ -9,14 +9,16 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import results
+from results import Result
 from rows import Row
 
+from easynlp_fashionklip.evaluation.run_folder import read_run
+
 PROTOCOLS = {"retrieval": "fashiongen.full.v1", "search": "product_search.v1"}
-RESULT = "result.json"
 SETTINGS = ("model", "px", "epochs", "batch", "learning_rate", "parameters")
 
 
@@ -40,15 +42,20 @@ class Job:
         return {name: str(getattr(self.options, name)) for name in SETTINGS}
 
     @property
-    def done(self) -> bool:
-        """Whether its scores are there, of the same settings; those of others end the program."""
-        path = self.folder / RESULT
-        if not path.is_file():
-            return False
-        then = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        if then != self.settings:
-            sys.exit(f"error: {path} was made with {then}, this command has {self.settings}; give another --out.")
-        return True
+    def file(self) -> Path:
+        """Where the results of its catalogue are."""
+        return Path(self.options.results) / f"{self.data.name}.parquet"
+
+    @property
+    def result(self) -> Result | None:
+        """Its result if there is one of the same settings; one of others ends the program."""
+        found = results.load(self.file).get((self.row, self.seed))
+        if found is not None and found.settings != self.settings:
+            sys.exit(
+                f"error: {self.file} has row {self.row}, seed {self.seed} with {found.settings}, this command has "
+                f"{self.settings}; give other --results."
+            )
+        return found
 
 
 def program(name: str, *flags: str) -> None:
@@ -118,16 +125,15 @@ def score(job: Job, checkpoint: str, split: str) -> None:
 
 
 def run(job: Job, row: Row) -> None:
-    """Train, score on test.csv, write the result, remove the weights."""
+    """Train, score on test.csv, add the result to the catalogue's, remove the weights."""
     job.folder.mkdir(parents=True, exist_ok=True)
     model = job.folder / "model"
-    result: dict[str, Any] = {"settings": job.settings}
+    result = Result(job.row, job.seed, job.settings)
     if row.trained:
-        result["seconds"] = train(job, row)
-        result["valid_mean_recall"] = best_on_valid(model)
+        result = replace(result, seconds=train(job, row), valid_mean_recall=best_on_valid(model))
     if not job.options.tune:
         score(job, str(model) if row.trained else job.options.model, "test")
-    temporary = job.folder / f"{RESULT}.part"
-    temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
-    temporary.replace(job.folder / RESULT)
+        runs = {name: results.without_texts(name, read_run(job.folder / name).run) for name in PROTOCOLS}
+        result = replace(result, runs=runs)
+    results.add(job.file, result)
     shutil.rmtree(model, ignore_errors=True)

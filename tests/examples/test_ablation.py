@@ -11,16 +11,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from easynlp_fashionklip.evaluation.gallery import PairGallery
+from easynlp_fashionklip.evaluation.measures import ProtocolRun
 from easynlp_fashionklip.evaluation.pair_protocols import full_gallery
 from easynlp_fashionklip.evaluation.queries import SearchQuery
-from easynlp_fashionklip.evaluation.run_folder import SavedRun, write_run
+from easynlp_fashionklip.evaluation.resampling import compare
 from easynlp_fashionklip.evaluation.search_protocols import product_search
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ablation"
-MODULES = ("rows", "training", "table", "run")
+MODULES = ("results", "rows", "training", "table", "run")
 PRODUCTS = [f"p{number}" for number in range(40)]
 
 
@@ -39,12 +41,11 @@ def ablation() -> Iterator[SimpleNamespace]:
 def options(out: Path, **more: Any) -> argparse.Namespace:
     """Of the command, its defaults."""
     usual = {"model": "starter", "px": 112, "epochs": 5, "batch": 64, "learning_rate": "3e-4", "parameters": ""}
-    return argparse.Namespace(**{**usual, "out": out, **more})
+    return argparse.Namespace(**{**usual, "out": out, "results": out, **more})
 
 
-def finished(ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: float, minutes: float) -> None:
-    """A row's folder as a finished job leaves it: pictures and texts agree but for the noise."""
-    job = ablation.training.Job(options(out), Path("shop"), row, seed)
+def shop_runs(seed: int, noise: float) -> dict[str, ProtocolRun]:
+    """Both protocols of pictures and texts that agree but for the noise."""
     rng = np.random.default_rng(seed)
     texts = rng.normal(size=(len(PRODUCTS), 8))
     images = texts + noise * rng.normal(size=texts.shape)
@@ -52,12 +53,18 @@ def finished(ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: f
     keys = np.arange(len(PRODUCTS))
     gallery = PairGallery(images, texts, keys, PRODUCTS, [f"text {one}" for one in PRODUCTS])
     queries = [SearchQuery(str(n), f"query {n}", frozenset(PRODUCTS[n : n + 2]), "kind") for n in range(0, 40, 2)]
-    runs = {"retrieval": full_gallery(gallery), "search": product_search(gallery, queries, texts[::2])}
-    for name, found in runs.items():
-        (job.folder / name).mkdir(parents=True)
-        write_run(job.folder / name, SavedRun(found, {}, {}))
-    result = {"seconds": 60 * minutes, "valid_mean_recall": 1.0, "settings": job.settings}
-    (job.folder / "result.json").write_text(json.dumps(result))
+    return {"retrieval": full_gallery(gallery), "search": product_search(gallery, queries, texts[::2])}
+
+
+def finished(ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: float, minutes: float) -> None:
+    """Add a row's result as a finished job does."""
+    job = ablation.training.Job(options(out), Path("shop"), row, seed)
+    runs = {name: ablation.results.without_texts(name, run) for name, run in shop_runs(seed, noise).items()}
+    ablation.results.add(job.file, ablation.results.Result(row, seed, job.settings, 60 * minutes, 1.0, runs))
+
+
+def shop_table(ablation: SimpleNamespace, out: Path) -> str:
+    return ablation.table.catalogue_table(list(ablation.results.load(out / "shop.parquet").values()))
 
 
 def cells(table: str, name: str) -> list[str]:
@@ -72,7 +79,7 @@ def test_the_table_has_means_spreads_and_differences_from_the_baseline(
         finished(ablation, tmp_path, "itc", seed, noise=1.5, minutes=seed)
         finished(ablation, tmp_path, "all", seed, noise=0.1, minutes=3)
     finished(ablation, tmp_path, "image", 2, noise=1.5, minutes=3)
-    text = ablation.table.catalogue_table(ablation.run.everything(options(tmp_path), Path("shop")))
+    text = shop_table(ablation, tmp_path)
     baseline, best = cells(text, "ITC (baseline)"), cells(text, ablation.rows.ROWS["all"].name)
     assert baseline[1] == best[1] == "2"
     assert baseline[3] == baseline[5] == ""
@@ -105,9 +112,35 @@ def test_finished_jobs_are_not_run_again(
 
 def test_results_of_other_settings_are_refused(ablation: SimpleNamespace, tmp_path: Path) -> None:
     finished(ablation, tmp_path, "itc", 1, noise=1.0, minutes=1)
-    assert ablation.training.Job(options(tmp_path), Path("shop"), "itc", 1).done
-    with pytest.raises(SystemExit, match="give another --out"):
-        _ = ablation.training.Job(options(tmp_path, epochs=3), Path("shop"), "itc", 1).done
+    assert ablation.training.Job(options(tmp_path), Path("shop"), "itc", 1).result is not None
+    assert ablation.training.Job(options(tmp_path), Path("shop"), "itc", 2).result is None
+    with pytest.raises(SystemExit, match="give other --results"):
+        _ = ablation.training.Job(options(tmp_path, epochs=3), Path("shop"), "itc", 1).result
+
+
+def test_kept_results_say_what_the_runs_said_and_hold_no_text(ablation: SimpleNamespace, tmp_path: Path) -> None:
+    finished(ablation, tmp_path, "itc", 2, noise=0.8, minutes=1)
+    finished(ablation, tmp_path, "all", 1, noise=0.8, minutes=1)
+    loaded = ablation.results.load(tmp_path / "shop.parquet")
+    assert list(loaded) == [("all", 1), ("itc", 2)]
+    other = shop_runs(seed=1, noise=0.3)
+    for name, run in shop_runs(seed=2, noise=0.8).items():
+        kept = loaded["itc", 2].runs[name]
+        for measure in ablation.table.TESTED:
+            if measure in run.measures:
+                assert kept.scores[measure] == pytest.approx(run.scores[measure], abs=1e-4)
+                whole = compare(run, other[name])[measure]
+                part = compare(kept, ablation.results.without_texts(name, other[name]))[measure]
+                assert (part.low, part.high, part.p) == pytest.approx((whole.low, whole.high, whole.p), abs=1e-4)
+    content = (tmp_path / "shop.parquet").read_bytes()
+    plain = str(pq.read_table(tmp_path / "shop.parquet").to_pylist())
+    assert not any(word.encode() in content or word in plain for word in ("query 0", "text p", "p39", "kind"))
+
+
+def test_a_result_takes_the_place_of_an_earlier_one(ablation: SimpleNamespace, tmp_path: Path) -> None:
+    for minutes in (1, 2):
+        finished(ablation, tmp_path, "itc", 1, noise=1.0, minutes=minutes)
+    assert [one.seconds for one in ablation.results.load(tmp_path / "shop.parquet").values()] == [120.0]
 
 
 def test_learning_rates_are_compared_on_the_rows_that_train(
@@ -115,9 +148,9 @@ def test_learning_rates_are_compared_on_the_rows_that_train(
 ) -> None:
     def run(job: Any, row: Any) -> None:
         assert row.trained
-        job.folder.mkdir(parents=True)
         recall = {"1e-4": 50.0, "3e-4": 60.25}[job.options.learning_rate]
-        (job.folder / "result.json").write_text(json.dumps({"valid_mean_recall": recall, "settings": job.settings}))
+        result = ablation.results.Result(job.row, job.seed, job.settings, valid_mean_recall=recall)
+        ablation.results.add(job.file, result)
 
     monkeypatch.setattr(ablation.run, "run", run)
     argv = ["run.py", "--data", "shop", "--out", str(tmp_path), "--rows", "zero-shot", "itc", "--tune", "1e-4", "3e-4"]
@@ -150,7 +183,7 @@ def test_a_row_from_tables_to_scores(
     for row in ("zero-shot", "itc", "all", "shuffled"):
         job = ablation.training.Job(given, data, row, 1)
         ablation.training.run(job, ablation.rows.ROWS[row])
-        assert job.done
+        assert set(job.result.runs) == {"retrieval", "search"}
         assert not (job.folder / "model").exists()
-    text = ablation.table.catalogue_table(ablation.run.everything(given, data))
+    text = shop_table(ablation, tmp_path / "out")
     assert len(text.splitlines()) == 2 + 4

@@ -36,6 +36,13 @@ def add_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--graph", type=Path, help="folder of a concept graph: scores by concept in the report")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
     parser.add_argument("--image_size", type=int, default=0, help="side in pixels; 0 keeps the model's own")
+    parser.add_argument(
+        "--clip_activation", default="auto", choices=("auto", "gelu", "quick_gelu"), help="of OpenAI-layout weights"
+    )
+    parser.add_argument("--trust_pickle", action="store_true", help="run the program that a file of weights holds")
+    parser.add_argument(
+        "--spacy_model", default="", help="pipeline that finds concepts in texts; '' is the trained one"
+    )
     parser.add_argument("--batch_size", type=int, default=128, help="pictures or texts encoded at a time")
     parser.add_argument(
         "--on_bad_row",

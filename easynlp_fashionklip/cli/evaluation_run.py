@@ -34,6 +34,7 @@ from easynlp_fashionklip.evaluation.zero_shot import PROMPT, ZERO_SHOT, classify
 from easynlp_fashionklip.graph.store import ConceptGraph
 from easynlp_fashionklip.inference.encode import encode_images, encode_texts
 from easynlp_fashionklip.inference.onnx_encoder import load_encoder
+from easynlp_fashionklip.models.dual_encoder import DualEncoder
 
 PROTOCOLS = (FULL, SAMPLE, FASHIONSAP, SEARCH, MARQO, ZERO_SHOT)
 CATEGORY_COLUMNS = ("category", "input_subcategory")
@@ -64,7 +65,21 @@ class Evaluation:
         if self.protocol in _SAMPLED:
             check_size(self._known_pairs, self.protocol == FASHIONSAP)
         self._concepts = None if arguments.graph is None else self._mentioned(ConceptGraph.load(arguments.graph))
-        self._model = load_encoder(arguments.checkpoint, image_size=arguments.image_size).to(local_device())
+        self._model = self._load_model()
+
+    def _load_model(self) -> DualEncoder:
+        arguments = self._arguments
+        model = load_encoder(
+            arguments.checkpoint,
+            image_size=arguments.image_size,
+            activation=arguments.clip_activation,
+            trust_pickle=arguments.trust_pickle,
+        )
+        if model.concepts is not None:
+            if arguments.spacy_model:
+                model.concepts.read_with(arguments.spacy_model)
+            _ = model.concepts.vocabulary.nlp  # a pipeline that is missing is told of now, not after the pictures
+        return model.to(local_device())
 
     def _category_column(self, table: PairTable) -> str | None:
         asked, columns = self._arguments.category, table.catalogue.columns

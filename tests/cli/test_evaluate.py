@@ -252,3 +252,15 @@ def test_a_checkpoint_whose_numbers_are_none(
     monkeypatch.setattr("easynlp_fashionklip.cli.evaluation_run.load_encoder", lambda *_, **__: model)
     outcome = run(*flags(table, tmp_path / "out", "fashiongen.full.v1"))
     refused(outcome, "gives 103 of 103 pictures embeddings that are no finite numbers", tmp_path)
+
+
+def test_a_pipeline_that_is_missing_is_told_before_anything_is_encoded(
+    run: Run, table: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("easynlp_fashionklip.cli.evaluation_run.encode_images", None)
+    given = ("--spacy_model=xx_none", f"--checkpoint={trained}")  # the last --checkpoint counts
+    refused(
+        run(*flags(table, tmp_path / "out", "fashiongen.full.v1", *given)),
+        "needs the spaCy pipeline 'xx_none'",
+        tmp_path,
+    )

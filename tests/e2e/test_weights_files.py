@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import CLIPModel
@@ -70,4 +71,27 @@ def test_a_program_is_run_by_trust_alone(
     trusted = easynlp_here(arguments("predict", *argv, parameters=f"{parameters} trust_pickle=true"))
     assert trusted.code == 2  # it holds no weights after all
     assert "is trusted: the program in it is run now" in trusted.err
+    assert (tmp_path / "made").exists()
+
+
+def test_evaluating_takes_what_training_takes_of_a_file(
+    weights: Path, catalogue: Path, tmp_path: Path, fashionklip_here: Run
+) -> None:
+    def evaluate(out: str, *more: str, checkpoint: Path = weights) -> Any:
+        flags = (f"--tables={catalogue / 'valid.csv'}", "--text=caption", "--image=image", "--workers=0")
+        where = (f"--checkpoint={checkpoint}", f"--out={tmp_path / out}")
+        return fashionklip_here(["evaluate", "--protocol=fashiongen.full.v1", *flags, *where, *more])
+
+    ranks = {}
+    for activation in ("gelu", "quick_gelu"):
+        outcome = evaluate(activation, f"--clip_activation={activation}")
+        assert outcome.code == 0, outcome.err
+        ranks[activation] = dict(np.load(tmp_path / activation / "per_query.npz"))
+    assert any((ranks["gelu"][name] != ranks["quick_gelu"][name]).any() for name in ranks["gelu"])
+
+    bad = weights.with_name("bad.pt")
+    torch.save({"state_dict": {}, "extra": Touches(tmp_path / "made")}, bad)
+    assert evaluate("bad", checkpoint=bad).code == 2
+    assert not (tmp_path / "made").exists()
+    assert evaluate("bad", "--trust_pickle", checkpoint=bad).code == 2  # it holds no weights after all
     assert (tmp_path / "made").exists()

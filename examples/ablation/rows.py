@@ -16,11 +16,13 @@ class Row:
         name: as in the table.
         parameters: beside those that all rows share.
         trained: False for the starting weights.
+        words: True where single words take the place of concepts.
     """
 
     name: str
     parameters: str = ""
     trained: bool = True
+    words: bool = False
 
 
 ROWS = {
@@ -41,6 +43,7 @@ ROWS = {
     "no-refresh": Row("all, CVA `both`, prototypes never refreshed", f"cva_variant=both refresh_steps={NEVER}"),
     "no-mmr": Row("all, CVA `both`, prototypes without MMR", "cva_variant=both mmr_diversity=0"),
     "all-grouped": Row("all, grouped batches", "batch_sampler=grouped"),
+    "words": Row("control: all, single words for concepts", words=True),
     "shuffled": Row("control: all, concepts shuffled between products", "shuffle_concepts=true"),
 }
 BASELINE = "itc"

@@ -15,6 +15,7 @@ from pathlib import Path
 import results
 from results import Result
 from rows import Row
+from words import save_pipeline
 
 from easynlp_fashionklip.evaluation.run_folder import read_run
 
@@ -65,12 +66,22 @@ def program(name: str, *flags: str) -> None:
     subprocess.run(command, check=True)
 
 
-def graph_of(options: argparse.Namespace, data: Path) -> Path:
+def pipeline_of(options: argparse.Namespace, row: Row) -> list[str]:
+    """The setting of the pipeline that finds a row's concepts; none where it is the usual one."""
+    if not row.words:
+        return []
+    folder = Path(options.out) / "single_words"
+    if not folder.is_dir():
+        save_pipeline(folder)
+    return [f"spacy_model={folder}"]
+
+
+def graph_of(options: argparse.Namespace, data: Path, row: Row) -> Path:
     """The folder of a catalogue's graph, mined once."""
-    folder = Path(options.out) / data.name / "graph"
+    folder = Path(options.out) / data.name / ("graph_of_words" if row.words else "graph")
     if not (folder / "graph.json").is_file():
         program("fashionklip", "graph", "build", "--texts", str(data / "train.csv"), "--text", "caption", "--id",
-                "product_id", "--out", str(folder))  # fmt: skip
+                "product_id", "--set", shlex.join(pipeline_of(options, row)), "--out", str(folder))  # fmt: skip
     return folder
 
 
@@ -82,8 +93,9 @@ def train(job: Job, row: Row) -> float | None:
         flags.append(f"--resume_from_checkpoint={model}")
     elif "cva=false" not in row.parameters:
         shutil.rmtree(model, ignore_errors=True)
-        shutil.copytree(graph_of(options, job.data), model / "graph")
+        shutil.copytree(graph_of(options, job.data, row), model / "graph")
     shared = f"pretrain_model_name_or_path={options.model} image_size={options.px} {options.parameters}".strip()
+    own = shlex.join([*row.parameters.split(), *pipeline_of(options, row)])
     started = time.perf_counter()
     program(
         "easynlp",
@@ -97,7 +109,7 @@ def train(job: Job, row: Row) -> float | None:
         f"--epoch_num={options.epochs}",
         f"--micro_batch_size={options.batch}",
         f"--random_seed={job.seed}",
-        f"--user_defined_parameters={shared} {row.parameters}".strip(),
+        f"--user_defined_parameters={shared} {own}".strip(),
         *flags,
     )
     return None if flags else time.perf_counter() - started

@@ -20,9 +20,11 @@ from easynlp_fashionklip.evaluation.pair_protocols import full_gallery
 from easynlp_fashionklip.evaluation.queries import SearchQuery
 from easynlp_fashionklip.evaluation.resampling import compare
 from easynlp_fashionklip.evaluation.search_protocols import product_search
+from easynlp_fashionklip.graph.builder import build_graph
+from easynlp_fashionklip.graph.pipeline import load_spacy
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ablation"
-MODULES = ("results", "rows", "training", "table", "run")
+MODULES = ("results", "rows", "words", "training", "table", "run")
 PRODUCTS = [f"p{number}" for number in range(40)]
 
 
@@ -159,6 +161,13 @@ def test_learning_rates_are_compared_on_the_rows_that_train(
     assert capsys.readouterr().out.splitlines()[-1] == "| shop | ITC (baseline) | 50.0 | 60.2 |"
 
 
+def test_the_pipeline_of_words_has_no_phrases(ablation: SimpleNamespace, tmp_path: Path) -> None:
+    ablation.words.save_pipeline(tmp_path / "words")
+    graph = build_graph(["Red T-shirt with the short sleeves"] * 2, ["a", "b"], load_spacy(str(tmp_path / "words")))
+    assert sorted(one.phrase for one in graph.concepts) == ["red", "shirt", "short", "sleeves", "t"]
+    assert not graph.ancestor_csr[1].size
+
+
 @pytest.mark.slow
 def test_a_row_from_tables_to_scores(
     ablation: SimpleNamespace, tmp_path: Path, rows_of: Callable[..., Any], write_table: Callable[..., Path]
@@ -180,10 +189,10 @@ def test_a_row_from_tables_to_scores(
         "batch": 8,
     }
     given = options(tmp_path / "out", **small, tune=[])
-    for row in ("zero-shot", "itc", "all", "shuffled"):
+    for row in ("zero-shot", "itc", "all", "words", "shuffled"):
         job = ablation.training.Job(given, data, row, 1)
         ablation.training.run(job, ablation.rows.ROWS[row])
         assert set(job.result.runs) == {"retrieval", "search"}
         assert not (job.folder / "model").exists()
     text = shop_table(ablation, tmp_path / "out")
-    assert len(text.splitlines()) == 2 + 4
+    assert len(text.splitlines()) == 2 + 5

@@ -22,11 +22,10 @@ HEADER = ["row", "seeds", "mean recall", "vs ITC", "search mAP", "vs ITC", "P@10
 def catalogue_table(results: Sequence[Result]) -> str:
     """Of one catalogue's results: a line for each row."""
     by_row = {name: [one for one in results if one.row == name] for name in ROWS}
-    lines = ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
-    for name, done in by_row.items():
-        if done:
-            lines.append("| " + " | ".join(_cells(name, done, by_row[BASELINE])) + " |")
-    return "\n".join(lines)
+    lines = [HEADER, ["---"] * len(HEADER)]
+    lines += [_cells(name, done, by_row[BASELINE]) for name, done in by_row.items() if done]
+    timed = any(one.seconds for one in results)
+    return "\n".join("| " + " | ".join(line if timed else line[:-1]) + " |" for line in lines)
 
 
 def _cells(name: str, done: Sequence[Result], baseline: Sequence[Result]) -> list[str]:

@@ -33,9 +33,11 @@ def parsed_noun_phrases(doc: Doc) -> Iterator[NounPhrase]:
 
     `vestido rojo de algodón` has the head `vestido` and the modifiers `rojo` and `de algodón`.
     """
+    # The children of a token are looked up in memory that spaCy fills only when it parses: without, it can crash.
+    parsed = doc.has_annotation("DEP")
     for token in doc:
         if token.pos_ in _NOUNS and not _describes_noun(token) and _is_word(token):
-            found = [_modifier(child) for child in token.children if _describes(child)]
+            found = [_modifier(child) for child in (token.children if parsed else ()) if _describes(child)]
             modifiers = tuple(one for one in found if one is not None)[-MAX_MODIFIERS:]
             yield NounPhrase(_form(token), token.lower_, token.i, modifiers)
 
@@ -43,6 +45,8 @@ def parsed_noun_phrases(doc: Doc) -> Iterator[NounPhrase]:
 def surface_of(doc: Doc, phrase: NounPhrase, modifiers: tuple[Modifier, ...]) -> str:
     """A phrase with some of its modifiers as the text orders and spaces them."""
     head = doc[phrase.position]
+    if not modifiers:
+        return str(head.lower_)
     chosen = {modifier.form for modifier in modifiers}
     kept = {head.i}
     for child in head.children:

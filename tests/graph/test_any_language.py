@@ -111,3 +111,13 @@ def test_a_pipeline_that_does_not_fit_says_what_does(monkeypatch: pytest.MonkeyP
     package(monkeypatch, "zh_blank", lambda exclude: spacy.blank("zh"))
     with pytest.raises(InputError, match=r"no tagger and no parser.*give a zh pipeline .* or train with cva=false"):
         load_spacy("zh_blank")
+
+
+def test_a_text_without_a_parse_has_its_words() -> None:
+    text = "Extremely light weight, approximately 150g. Easy to carry, use as it comes with a tight lid."
+    doc = spacy.blank("xx")(text)  # spaCy splits off "g." and then loses where each token's children are
+    for token in doc:
+        token.pos_ = "NOUN"
+    found = [one.phrase for one in phrases_in_any_language(doc)]
+    assert found == ["extremely", "light", "weight", "approximately", "easy", "to", "carry", "use", "as", "it",
+                     "comes", "with", "a", "tight", "lid"]  # fmt: skip

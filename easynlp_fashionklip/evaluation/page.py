@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from importlib import resources
 
@@ -50,7 +51,8 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         changed = change_tables(found, own_score_note(comparison.first.run))
     sides = [("first", comparison.first), ("second", comparison.second)]
     runs = [(side, one.origin, str(one.provenance.get("checkpoint", ""))) for side, one in sides]
-    measured = facts_table(comparison.first)
+    measured, other = facts_table(comparison.first), facts_table(comparison.second)
+    measured = replace(measured, rows=[row for row in measured.rows if row in other.rows])  # what both have
     categories = category_changes_table(comparison)
     between = [*([categories] if categories else []), *changed]
     return [differences_table(comparison), *between, Table("Runs", ("", "folder", "checkpoint"), runs), measured]
@@ -110,7 +112,8 @@ def comparison_page(comparison: Comparison) -> str:
     tables = comparison_tables(comparison)
     runs = [("first", comparison.first.run), ("second", comparison.second.run)]
     curves = [(f"{side}, {ASKED[name]}", points) for side, run in runs for name, points in recall_curves(run).items()]
-    sections = [_table(tables[0]), _curves(curves), *(_table(table) for table in tables[1:])]
+    sections = [_table(tables[0]), _curves(curves), *(_table(table) for table in tables[1:-2])]
+    sections += [_table(table, "facts") for table in tables[-2:]]
     return _page(comparison_title(comparison), sections)
 
 

@@ -184,10 +184,10 @@ def category_changes_table(comparison: Comparison) -> Table | None:
     found = changes(first, second, category_groups(first), seed=comparison.seed)
     shown = sorted(found, key=lambda change: (-change.queries, change.name))[:MOST_CATEGORIES]
     note = own_score_note(first) + f" The {len(shown)} largest of {len(found)} groups of five queries or more."
-    return _changes(_groups_title(first), shown, note) if len(shown) > 1 else None
+    return _changes(_groups_title(first), shown, note, "group") if len(shown) > 1 else None
 
 
-def _changes(title: str, found: Sequence[GroupChange], note: str) -> Table:
+def _changes(title: str, found: Sequence[GroupChange], note: str, named: str = "concept") -> Table:
     rows = [
         [
             one.name,
@@ -199,7 +199,7 @@ def _changes(title: str, found: Sequence[GroupChange], note: str) -> Table:
         ]
         for one in found
     ]
-    return Table(title, ["concept", "first", "second", "difference", "queries", "q"], rows, note)
+    return Table(title, [named, "first", "second", "difference", "queries", "q"], rows, note)
 
 
 def recall_curves(run: ProtocolRun, longest: int = 50) -> dict[str, list[tuple[float, float]]]:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -203,6 +204,7 @@ def test_markdown_has_the_tables(made: PairGallery) -> None:
 
 def test_a_comparison_shows_differences_and_concepts(gallery: Callable[..., PairGallery]) -> None:
     runs = [saved(full_gallery(gallery(noise=noise)), concepts=True) for noise in (2.0, 1.0)]
+    runs[1] = replace(runs[1], provenance={**runs[1].provenance, "checkpoint": "out/other"})
     comparison = compare_runs(*runs, resamples=50, permutations=100)
     tables = {table.title: table for table in comparison_tables(comparison)}
     row = next(row for row in tables["Difference"].rows if row[0] == "mean_recall")
@@ -211,6 +213,9 @@ def test_a_comparison_shows_differences_and_concepts(gallery: Callable[..., Pair
     assert {row[0] for row in tables["Concepts that gained most"].rows} == {"shirt", "red shirt"}
     assert "read q" in tables["Concepts that gained most"].note
     assert sum(int(row[4]) for row in tables["By category"].rows) == 60
+    assert tables["By category"].header[0] == "group" and tables["Concepts that gained most"].header[0] == "concept"
+    measured = dict(tables["How it was measured"].rows)
+    assert measured["table"] == "test.csv" and "checkpoint" not in measured  # each has its own, under "Runs"
     text = comparison_page(comparison)
     assert Page(text).open == [] and text.count("<polyline") == 4
     content = json.loads(json.dumps(comparison.as_dict()))

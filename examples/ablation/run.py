@@ -23,7 +23,7 @@ import argparse
 from pathlib import Path
 
 import results
-from rows import ROWS
+from rows import BASELINE, ROWS
 from table import catalogue_table, tuning_table, write
 from training import Job, run
 
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--learning_rate", default="3e-4")
     parser.add_argument("--parameters", default="", help="more --user_defined_parameters, for all rows")
     parser.add_argument("--tune", nargs="+", default=[], metavar="RATE", help="learning rates to compare on valid.csv")
+    parser.add_argument("--against", choices=list(ROWS), default=BASELINE, help="row that the tables compare with")
     parser.add_argument("--write", type=Path, help="Markdown file with the markers to fill")
     options = parser.parse_args()
     options.out = options.out.absolute()
@@ -70,7 +71,7 @@ def show(options: argparse.Namespace, catalogues: list[Path]) -> None:
     """Print the tables, of other commands with the same results, too, and write them where asked."""
     for data in catalogues:
         jobs = [Job(options, data, row, seed) for row, seed in results.load(Job(options, data, "", 0).file)]
-        text = catalogue_table([one for one in (job.result for job in jobs) if one is not None])
+        text = catalogue_table([one for one in (job.result for job in jobs) if one is not None], options.against)
         print(f"\n{data.name}, test.csv\n\n{text}\n", flush=True)
         if options.write:
             write(options.write, data.name, text)

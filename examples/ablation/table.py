@@ -16,25 +16,26 @@ from easynlp_fashionklip.evaluation.resampling import compare
 
 SHOWN = {"retrieval": ("mean_recall",), "search": ("mAP", "P@10", "nDCG@10")}
 TESTED = ("mean_recall", "mAP")
-HEADER = ["row", "seeds", "mean recall", "vs ITC", "search mAP", "vs ITC", "P@10", "nDCG@10", "minutes"]
 
 
-def catalogue_table(results: Sequence[Result]) -> str:
-    """Of one catalogue's results: a line for each row."""
+def catalogue_table(results: Sequence[Result], against: str = BASELINE) -> str:
+    """Of one catalogue's results: a line for each row, with its differences from the row `against`."""
     by_row = {name: [one for one in results if one.row == name] for name in ROWS}
-    lines = [HEADER, ["---"] * len(HEADER)]
-    lines += [_cells(name, done, by_row[BASELINE]) for name, done in by_row.items() if done]
+    versus = "vs ITC" if against == BASELINE else f"vs {against}"
+    header = ["row", "seeds", "mean recall", versus, "search mAP", versus, "P@10", "nDCG@10", "minutes"]
+    lines = [header, ["---"] * len(header)]
+    lines += [_cells(name, done, against, by_row[against]) for name, done in by_row.items() if done]
     timed = any(one.seconds for one in results)
     return "\n".join("| " + " | ".join(line if timed else line[:-1]) + " |" for line in lines)
 
 
-def _cells(name: str, done: Sequence[Result], baseline: Sequence[Result]) -> list[str]:
+def _cells(name: str, done: Sequence[Result], against: str, baseline: Sequence[Result]) -> list[str]:
     cells = [ROWS[name].name, str(len(done))]
     for protocol, measures in SHOWN.items():
         for measure in measures:
             cells.append(_spread([one.runs[protocol].scores[measure] for one in done]))
             if measure in TESTED:
-                cells.append("" if name == BASELINE else _difference(done, baseline, protocol, measure))
+                cells.append("" if name == against else _difference(done, baseline, protocol, measure))
     minutes = [one.seconds / 60 for one in done if one.seconds]
     return [*cells, _spread(minutes) if minutes else ""]
 

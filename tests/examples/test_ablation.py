@@ -89,6 +89,11 @@ def test_the_table_has_means_spreads_and_differences_from_the_baseline(
     gain = float(best[2].split(" ")[0]) - float(baseline[2].split(" ")[0])
     assert best[3].startswith(f"+{gain:.1f} [") or abs(float(best[3].split(" ")[0]) - gain) < 0.11
     assert "p < 0.001" in best[3]
+    results = list(ablation.results.load(tmp_path / "shop.parquet").values())
+    turned = ablation.table.catalogue_table(results, "all")
+    assert "vs all" in turned.splitlines()[0]
+    assert cells(turned, ablation.rows.ROWS["all"].name)[3] == ""
+    assert cells(turned, "ITC (baseline)")[3].startswith(f"-{best[3].split(' ')[0][1:]} [")
     equal = cells(text, "+ CVA `image` |")  # the baseline's own numbers, of one seed
     assert equal[1] == "1"
     assert equal[3].startswith("+0.0 [+0.0, +0.0] (p = 1.000)")

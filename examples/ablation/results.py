@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.measures import Measure, ProtocolRun, Query
 
 # What is kept of each protocol: measures that are means of queries' values, and what is made of those.
@@ -58,10 +59,19 @@ class Result:
 
 
 def load(path: Path) -> dict[tuple[str, int], Result]:
-    """The results in a file by row and seed; none if there is no file."""
+    """The results in a file by row and seed; none if there is no file.
+
+    Raises:
+        InputError: it is another file, or damaged.
+    """
     if not path.is_file():
         return {}
-    found = [_result(line) for line in pq.read_table(path, schema=_SCHEMA).to_pylist(maps_as_pydicts="strict")]
+    try:
+        found = [_result(line) for line in pq.read_table(path, schema=_SCHEMA).to_pylist(maps_as_pydicts="strict")]
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise InputError(
+            f"{path} is no file of the ablation's results; move it away, or give other --results."
+        ) from error
     return {(one.row, one.seed): one for one in found}
 
 

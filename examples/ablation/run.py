@@ -20,16 +20,30 @@ program, without training and without the catalogues:
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import results
 from rows import BASELINE, ROWS
-from table import catalogue_table, tuning_table, write
+from table import around_table, catalogue_table, tuning_table, write
 from training import Job, run
+
+from easynlp_fashionklip.errors import InputError
+
+TABLES = ("train.csv", "valid.csv", "test.csv", "test_queries.jsonl")
 
 
 def main() -> None:
-    """Run what is not done yet, printing the tables as they grow."""
+    """What the program's description says; bad input is told in a sentence."""
+    try:
+        run_all(parse())
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse() -> argparse.Namespace:
+    """The command's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of catalogues")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"))
@@ -50,6 +64,12 @@ def main() -> None:
     options = parser.parse_args()
     options.out = options.out.absolute()
     options.results = (options.results or options.out).absolute()
+    return options
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Run what is not done yet, printing the tables as they grow."""
+    check(options)
     if options.tune:
         tune(options)
         return
@@ -62,9 +82,30 @@ def main() -> None:
     ]
     for job in jobs:
         if job.result is None:
+            require_tables(job.data)
             run(job, ROWS[job.row])
             show(options, [job.data])
     show(options, options.data)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Find before hours of training what would stop them, or spoil them.
+
+    Raises:
+        InputError: two catalogues of one name, or a file to write without the markers.
+    """
+    names = [data.name for data in options.data]
+    if len(set(names)) < len(names):
+        raise InputError(f"--data {' '.join(map(str, options.data))}: folders of the same name cannot be told apart.")
+    for name in names if options.write else ():
+        around_table(options.write, name)
+
+
+def require_tables(data: Path) -> None:
+    """Raise an InputError unless a catalogue's folder is whole."""
+    missing = [name for name in TABLES if not (data / name).is_file()]
+    if missing:
+        raise InputError(f"{data} has no {', '.join(missing)}; --data takes folders that hold {', '.join(TABLES)}.")
 
 
 def show(options: argparse.Namespace, catalogues: list[Path]) -> None:
@@ -87,6 +128,7 @@ def tune(options: argparse.Namespace) -> None:
                 own = argparse.Namespace(**{**vars(options), **places, "learning_rate": rate})
                 job = Job(own, data, row, options.seeds[0])
                 if job.result is None:
+                    require_tables(data)
                     run(job, ROWS[row])
                 found[data.name, row, rate] = results.load(job.file)[row, job.seed].valid_mean_recall
                 print(tuning_table(found), flush=True)

@@ -11,6 +11,7 @@ import numpy as np
 from results import Result
 from rows import BASELINE, ROWS
 
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
 from easynlp_fashionklip.evaluation.resampling import compare
 
@@ -74,7 +75,23 @@ def tuning_table(found: dict[tuple[str, str, str], float]) -> str:
 
 def write(path: Path, catalogue: str, text: str) -> None:
     """Put a table between a catalogue's markers in a Markdown file."""
+    head, tail = around_table(path, catalogue)
+    path.write_text(f"{head}\n{text}\n{tail}", encoding="utf-8")
+
+
+def around_table(path: Path, catalogue: str) -> tuple[str, str]:
+    """A Markdown file up to a catalogue's first marker, and from the second one on.
+
+    Raises:
+        InputError: it cannot be read, or does not have each of them once.
+    """
     begin, end = f"<!-- ablation-{catalogue}:begin -->", f"<!-- ablation-{catalogue}:end -->"
-    content = path.read_text(encoding="utf-8")
-    head, rest = content.split(begin)
-    path.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--write={path} cannot be read ({error}); give a Markdown file.") from error
+    head, first, rest = content.partition(begin)
+    _, second, tail = rest.partition(end)
+    if not first or not second:
+        raise InputError(f"--write={path} has no place for {catalogue}: put {begin} and {end} on lines of their own.")
+    return head + begin, end + tail

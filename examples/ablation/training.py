@@ -17,6 +17,7 @@ from results import Result
 from rows import Row
 from words import save_pipeline
 
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.run_folder import read_run
 
 PROTOCOLS = {"retrieval": "fashiongen.full.v1", "search": "product_search.v1"}
@@ -49,21 +50,27 @@ class Job:
 
     @property
     def result(self) -> Result | None:
-        """Its result if there is one of the same settings; one of others ends the program."""
+        """Its result if there is one.
+
+        Raises:
+            InputError: it was made with other settings.
+        """
         found = results.load(self.file).get((self.row, self.seed))
         if found is not None and found.settings != self.settings:
-            sys.exit(
-                f"error: {self.file} has row {self.row}, seed {self.seed} with {found.settings}, this command has "
+            raise InputError(
+                f"{self.file} has row {self.row}, seed {self.seed} with {found.settings}, this command has "
                 f"{self.settings}; give other --results."
             )
         return found
 
 
 def program(name: str, *flags: str) -> None:
-    """Run a console script beside this interpreter, saying so."""
+    """Run a console script beside this interpreter, saying so; where it fails, having told why, this program ends."""
     command = [str(Path(sys.executable).with_name(name)), *flags]
     print("$ " + shlex.join([name, *flags]), flush=True)
-    subprocess.run(command, check=True)
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)
 
 
 def pipeline_of(options: argparse.Namespace, row: Row) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.gallery import PairGallery
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
 from easynlp_fashionklip.evaluation.pair_protocols import full_gallery
@@ -105,6 +106,7 @@ def test_finished_jobs_are_not_run_again(
     finished(ablation, tmp_path / "out", "itc", 1, noise=1.0, minutes=1)
     begun: list[str] = []
     monkeypatch.setattr(ablation.run, "run", lambda job, row: begun.append(job.row))
+    monkeypatch.setattr(ablation.run, "require_tables", lambda data: None)
     document = tmp_path / "table.md"
     document.write_text("before\n<!-- ablation-shop:begin -->\nold\n<!-- ablation-shop:end -->\nafter\n")
     argv = ["run.py", "--data", "shop", "--out", str(tmp_path / "out"), "--rows", "itc", "all", "--seeds", "1"]
@@ -121,7 +123,7 @@ def test_results_of_other_settings_are_refused(ablation: SimpleNamespace, tmp_pa
     finished(ablation, tmp_path, "itc", 1, noise=1.0, minutes=1)
     assert ablation.training.Job(options(tmp_path), Path("shop"), "itc", 1).result is not None
     assert ablation.training.Job(options(tmp_path), Path("shop"), "itc", 2).result is None
-    with pytest.raises(SystemExit, match="give other --results"):
+    with pytest.raises(InputError, match="give other --results"):
         _ = ablation.training.Job(options(tmp_path, epochs=3), Path("shop"), "itc", 1).result
 
 
@@ -150,6 +152,32 @@ def test_a_result_takes_the_place_of_an_earlier_one(ablation: SimpleNamespace, t
     assert [one.seconds for one in ablation.results.load(tmp_path / "shop.parquet").values()] == [120.0]
 
 
+def test_bad_input_is_told_before_anything_is_trained(
+    ablation: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ablation.run, "run", None)
+    (tmp_path / "other.parquet").write_text("no")
+    (tmp_path / "table.md").write_text("<!-- ablation-shop:begin -->")
+    for data, more, told in (
+        (["shop"], ["--write", str(tmp_path / "table.md")], "has no place for shop"),
+        (["shop"], ["--write", str(tmp_path / "none.md")], "cannot be read"),
+        (["a/shop", "b/shop"], [], "cannot be told apart"),
+        ([str(tmp_path / "shop")], [], "has no train.csv, valid.csv, test.csv, test_queries.jsonl"),
+        (["other"], [], "other.parquet is no file of the ablation's results"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["run.py", "--data", *data, "--out", str(tmp_path), *more])
+        with pytest.raises(SystemExit) as ended:
+            ablation.run.main()
+        error = capsys.readouterr().err
+        assert ended.value.code == 2 and error.startswith("error: ") and told in error and error.count("\n") == 1
+
+
+def test_a_program_that_fails_ends_this_one(ablation: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        ablation.training.program("fashionklip", "graph", "show", "/none")
+    assert ended.value.code == 2 and "Traceback" not in capfd.readouterr().err
+
+
 def test_learning_rates_are_compared_on_the_rows_that_train(
     ablation: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +188,7 @@ def test_learning_rates_are_compared_on_the_rows_that_train(
         ablation.results.add(job.file, result)
 
     monkeypatch.setattr(ablation.run, "run", run)
+    monkeypatch.setattr(ablation.run, "require_tables", lambda data: None)
     argv = ["run.py", "--data", "shop", "--out", str(tmp_path), "--rows", "zero-shot", "itc", "--tune", "1e-4", "3e-4"]
     monkeypatch.setattr(sys, "argv", argv)
     ablation.run.main()

@@ -12,7 +12,8 @@ again, and training that was stopped goes on: run the same command. One row:
 Each query's values are in `<catalogue>.parquet`, in --results. The tables of docs/BENCHMARKS.md from those beside this
 program, without training and without the catalogues:
 
-    python examples/ablation/run.py --data hm myntra --results examples/ablation/results --parameters cpu_threads=1
+    python examples/ablation/run.py --data hm myntra --show --results examples/ablation/results \\
+      --parameters cpu_threads=1
 
 `--tune 1e-4 3e-4 1e-3` trains the rows with each learning rate and shows the mean recall on valid.csv alone.
 """
@@ -59,6 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--learning_rate", default="3e-4")
     parser.add_argument("--parameters", default="", help="more --user_defined_parameters, for all rows")
     parser.add_argument("--tune", nargs="+", default=[], metavar="RATE", help="learning rates to compare on valid.csv")
+    parser.add_argument("--show", action="store_true", help="run nothing, print the tables of what is finished")
     parser.add_argument("--against", choices=list(ROWS), default=BASELINE, help="row that the tables compare with")
     parser.add_argument("--write", type=Path, help="Markdown file with the markers to fill")
     options = parser.parse_args()
@@ -80,7 +82,7 @@ def run_all(options: argparse.Namespace) -> None:
         for row in options.rows
         if ROWS[row].trained or seed == options.seeds[0]  # nothing of it depends on the seed
     ]
-    for job in jobs:
+    for job in () if options.show else jobs:
         if job.result is None:
             require_tables(job.data)
             run(job, ROWS[job.row])

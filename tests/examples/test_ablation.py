@@ -115,6 +115,9 @@ def test_finished_jobs_are_not_run_again(
     assert begun == ["all"]
     assert "ITC (baseline)" in capsys.readouterr().out
     written = document.read_text()
+    monkeypatch.setattr(sys, "argv", [*argv, "--show"])
+    ablation.run.main()
+    assert begun == ["all"]
     assert written.startswith("before\n") and written.endswith("after\n") and "old" not in written
     assert "ITC (baseline)" in written
 

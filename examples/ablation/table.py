@@ -83,7 +83,7 @@ def around_table(path: Path, catalogue: str) -> tuple[str, str]:
     """A Markdown file up to a catalogue's first marker, and from the second one on.
 
     Raises:
-        InputError: it cannot be read, or does not have each of them once.
+        InputError: it cannot be read, or lacks one of them.
     """
     begin, end = f"<!-- ablation-{catalogue}:begin -->", f"<!-- ablation-{catalogue}:end -->"
     try:

@@ -73,13 +73,12 @@ def program(name: str, *flags: str) -> None:
         sys.exit(code)
 
 
-def pipeline_of(options: argparse.Namespace, row: Row) -> list[str]:
+def pipeline_of(options: argparse.Namespace, data: Path, row: Row) -> list[str]:
     """The setting of the pipeline that finds a row's concepts; none where it is the usual one."""
     if not row.words:
         return []
-    folder = Path(options.out) / "single_words"
-    if not folder.is_dir():
-        save_pipeline(folder)
+    folder = Path(options.out) / data.name / "single_words"
+    save_pipeline(folder)  # always: one that was half written when a run was stopped must not be taken for whole
     return [f"spacy_model={folder}"]
 
 
@@ -88,7 +87,7 @@ def graph_of(options: argparse.Namespace, data: Path, row: Row) -> Path:
     folder = Path(options.out) / data.name / ("graph_of_words" if row.words else "graph")
     if not (folder / "graph.json").is_file():
         program("fashionklip", "graph", "build", "--texts", str(data / "train.csv"), "--text", "caption", "--id",
-                "product_id", "--set", shlex.join(pipeline_of(options, row)), "--out", str(folder))  # fmt: skip
+                "product_id", "--set", shlex.join(pipeline_of(options, data, row)), "--out", str(folder))  # fmt: skip
     return folder
 
 
@@ -102,7 +101,7 @@ def train(job: Job, row: Row) -> float | None:
         shutil.rmtree(model, ignore_errors=True)
         shutil.copytree(graph_of(options, job.data, row), model / "graph")
     shared = f"pretrain_model_name_or_path={options.model} image_size={options.px} {options.parameters}".strip()
-    own = shlex.join([*row.parameters.split(), *pipeline_of(options, row)])
+    own = shlex.join([*row.parameters.split(), *pipeline_of(options, job.data, row)])
     started = time.perf_counter()
     program(
         "easynlp",

@@ -29,6 +29,7 @@ _SCHEMA = pa.schema(
         ("row", pa.string()),
         ("seed", pa.int32()),
         ("settings", pa.string()),
+        ("machine", pa.string()),
         ("seconds", pa.float64()),
         ("valid_mean_recall", pa.float64()),
         ("measures", pa.string()),
@@ -45,6 +46,7 @@ class Result:
         row: its name in `rows.ROWS`.
         seed: of the training.
         settings: what the scores depend on beside row, seed and catalogue.
+        machine: device and number type of the training; None if nothing was trained.
         seconds: of the training; None if it was stopped and taken up again, or nothing was trained.
         valid_mean_recall: of the checkpoint that was chosen, in percent; None if nothing was trained.
         runs: of `retrieval` and `search`, the measures in KEPT; empty if only learning rates were compared.
@@ -53,6 +55,7 @@ class Result:
     row: str
     seed: int
     settings: Mapping[str, str]
+    machine: str | None = None
     seconds: float | None = None
     valid_mean_recall: float | None = None
     runs: Mapping[str, ProtocolRun] = field(default_factory=dict)
@@ -114,6 +117,7 @@ def _line(result: Result) -> dict[str, Any]:
         "row": result.row,
         "seed": result.seed,
         "settings": json.dumps(dict(result.settings), sort_keys=True),
+        "machine": result.machine,
         "seconds": result.seconds,
         "valid_mean_recall": result.valid_mean_recall,
         "measures": json.dumps(measures),
@@ -133,5 +137,5 @@ def _result(line: Mapping[str, Any]) -> Result:
         count = 1 + max((int(rows.max(initial=-1)) for rows in arrays["rows"].values()), default=-1)
         queries = [Query(str(number), "") for number in range(count)]
         runs[name] = ProtocolRun(kept["protocol"], {}, queries, **arrays, measures=measures, primary=())
-    plain = {key: line[key] for key in ("row", "seed", "seconds", "valid_mean_recall")}
+    plain = {key: line[key] for key in ("row", "seed", "machine", "seconds", "valid_mean_recall")}
     return Result(**plain, settings=json.loads(line["settings"]), runs=runs)

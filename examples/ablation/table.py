@@ -23,11 +23,12 @@ def catalogue_table(results: Sequence[Result], against: str = BASELINE) -> str:
     """Of one catalogue's results: a line for each row, with its differences from the row `against`."""
     by_row = {name: [one for one in results if one.row == name] for name in ROWS}
     versus = "vs ITC" if against == BASELINE else f"vs {against}"
-    header = ["row", "seeds", "mean recall", versus, "search mAP", versus, "P@10", "nDCG@10", "minutes"]
+    header = ["row", "seeds", "mean recall", versus, "search mAP", versus, "P@10", "nDCG@10", "minutes", "trained on"]
     lines = [header, ["---"] * len(header)]
     lines += [_cells(name, done, against, by_row[against]) for name, done in by_row.items() if done]
-    timed = any(one.seconds for one in results)
-    return "\n".join("| " + " | ".join(line if timed else line[:-1]) + " |" for line in lines)
+    if not any(one.seconds for one in results):
+        lines = [[*line[:-2], line[-1]] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cells(name: str, done: Sequence[Result], against: str, baseline: Sequence[Result]) -> list[str]:
@@ -38,7 +39,16 @@ def _cells(name: str, done: Sequence[Result], against: str, baseline: Sequence[R
             if measure in TESTED:
                 cells.append("" if name == against else _difference(done, baseline, protocol, measure))
     minutes = [one.seconds / 60 for one in done if one.seconds]
-    return [*cells, _spread(minutes) if minutes else ""]
+    return [*cells, _spread(minutes) if minutes else "", _machines(done)]
+
+
+def _machines(done: Sequence[Result]) -> str:
+    """`CPU, fp32 (1); NVIDIA H100, bf16 (2, 3)`, with the seeds; without seeds where there is one machine."""
+    seeds: dict[str, list[int]] = {}
+    for one in done:
+        seeds.setdefault(one.machine or "", []).append(one.seed)
+    told = [f"{machine} ({', '.join(map(str, sorted(ran)))})" for machine, ran in seeds.items()]
+    return "; ".join(told) if len(seeds) > 1 else next(iter(seeds))
 
 
 def _difference(done: Sequence[Result], baseline: Sequence[Result], protocol: str, measure: str) -> str:

@@ -13,12 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import results
+import torch
 from results import Result
 from rows import Row
 from words import save_pipeline
 
+from easynlp_fashionklip.config import parse_user_defined_parameters
+from easynlp_fashionklip.distributed import local_device
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.run_folder import read_run
+from easynlp_fashionklip.training.precision import NAMES, resolve_precision
 
 PROTOCOLS = {"retrieval": "fashiongen.full.v1", "search": "product_search.v1"}
 SETTINGS = ("model", "px", "epochs", "batch", "learning_rate", "parameters")
@@ -121,6 +125,14 @@ def train(job: Job, row: Row) -> float | None:
     return None if flags else time.perf_counter() - started
 
 
+def machine(parameters: str) -> str:
+    """Device and number type that a training with these parameters computes with here."""
+    device = local_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    asked = parse_user_defined_parameters(parameters).precision
+    return f"{name}, {NAMES[resolve_precision(device, asked, use_amp=False)]}"
+
+
 def best_on_valid(model: Path) -> float:
     """The mean recall on valid.csv, in percent, that chose the checkpoint."""
     lines = (model / "log" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -148,7 +160,8 @@ def run(job: Job, row: Row) -> None:
     model = job.folder / "model"
     result = Result(job.row, job.seed, job.settings)
     if row.trained:
-        result = replace(result, seconds=train(job, row), valid_mean_recall=best_on_valid(model))
+        result = replace(result, machine=machine(f"{job.options.parameters} {row.parameters}"), seconds=train(job, row))
+        result = replace(result, valid_mean_recall=best_on_valid(model))
     if not job.options.tune:
         score(job, str(model) if row.trained else job.options.model, "test")
         runs = {name: results.without_texts(name, read_run(job.folder / name).run) for name in PROTOCOLS}

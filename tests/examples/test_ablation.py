@@ -59,11 +59,13 @@ def shop_runs(seed: int, noise: float) -> dict[str, ProtocolRun]:
     return {"retrieval": full_gallery(gallery), "search": product_search(gallery, queries, texts[::2])}
 
 
-def finished(ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: float, minutes: float) -> None:
+def finished(
+    ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: float, minutes: float, machine: str = "CPU, fp32"
+) -> None:
     """Add a row's result as a finished job does."""
     job = ablation.training.Job(options(out), Path("shop"), row, seed)
     runs = {name: ablation.results.without_texts(name, run) for name, run in shop_runs(seed, noise).items()}
-    ablation.results.add(job.file, ablation.results.Result(row, seed, job.settings, 60 * minutes, 1.0, runs))
+    ablation.results.add(job.file, ablation.results.Result(row, seed, job.settings, machine, 60 * minutes, 1.0, runs))
 
 
 def shop_table(ablation: SimpleNamespace, out: Path) -> str:
@@ -80,13 +82,15 @@ def test_the_table_has_means_spreads_and_differences_from_the_baseline(
 ) -> None:
     for seed in (1, 2):
         finished(ablation, tmp_path, "itc", seed, noise=1.5, minutes=seed)
-        finished(ablation, tmp_path, "all", seed, noise=0.1, minutes=3)
+        machine = "CPU, fp32" if seed == 1 else "H100, bf16"
+        finished(ablation, tmp_path, "all", seed, noise=0.1, minutes=3, machine=machine)
     finished(ablation, tmp_path, "image", 2, noise=1.5, minutes=3)
     text = shop_table(ablation, tmp_path)
     baseline, best = cells(text, "ITC (baseline)"), cells(text, ablation.rows.ROWS["all"].name)
     assert baseline[1] == best[1] == "2"
     assert baseline[3] == baseline[5] == ""
-    assert baseline[-1] == "1.5 ± 0.7"
+    assert baseline[-2:] == ["1.5 ± 0.7", "CPU, fp32"]
+    assert best[-1] == "CPU, fp32 (1); H100, bf16 (2)"
     gain = float(best[2].split(" ")[0]) - float(baseline[2].split(" ")[0])
     assert best[3].startswith(f"+{gain:.1f} [") or abs(float(best[3].split(" ")[0]) - gain) < 0.11
     assert "p < 0.001" in best[3]
@@ -230,6 +234,7 @@ def test_a_row_from_tables_to_scores(
         job = ablation.training.Job(given, data, row, 1)
         ablation.training.run(job, ablation.rows.ROWS[row])
         assert set(job.result.runs) == {"retrieval", "search"}
+        assert (job.result.machine is not None) == (row != "zero-shot")
         assert not (job.folder / "model").exists()
     text = shop_table(ablation, tmp_path / "out")
     assert len(text.splitlines()) == 2 + 5

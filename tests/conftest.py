@@ -29,6 +29,21 @@ COLUMNS = ("product_id", "image", "caption")
 MODEL = "pretrain_model_name_or_path=tiny min_frequency=1 precision=fp32"
 
 
+@pytest.fixture
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide GPUs from the test and what it starts: their sums vary from run to run, and NCCL wants one a process."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def scripts_on_the_cpu() -> Iterator[None]:
+    """Hide GPUs from the scripts that a module's tests start, for the same reasons."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left: exit code, stdout, stderr."""

@@ -106,6 +106,7 @@ def test_frozen_texts_and_concepts_are_encoded_before_training(train: Run, monke
     assert sizes[0] == 32 and sizes[2] == 16
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize("freeze", ["both", "text", "vision"])
 def test_a_run_that_was_resumed_ends_in_the_same_bits(train: Run, tmp_path: Path, freeze: str) -> None:
     """What frozen towers are given does not depend on where training began."""

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from killing import DieAt, Run
 
 pytest.importorskip("easynlp")
+pytestmark = pytest.mark.usefixtures("scripts_on_the_cpu")
 
 # What depends on the clock and the machine, not on the arithmetic.
 TIMED = ("samples_per_second", "memory_bytes", "data_wait", "refresh/seconds", "refresh/share")

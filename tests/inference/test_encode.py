@@ -162,6 +162,7 @@ def _handed_out(model: DualEncoder) -> np.ndarray:
     return np.stack([found[number] for number in range(len(TEXTS))])
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 def test_every_process_is_handed_all_texts_in_the_same_bits(model: DualEncoder) -> None:
     """Three batches on two processes."""
     with socket.socket() as probe:

@@ -154,6 +154,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"no gzip", gzip.compress(b"one\ntwo words\n"), gzip.compress(b"\xff\xfe"), gzip.compress(b"x")[:-4]],
+    ids=["empty", "no gzip", "too few words", "no UTF-8", "cut short"],  # a compressed file has the time in it
 )
 def test_a_file_that_is_no_list_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_bytes(content)

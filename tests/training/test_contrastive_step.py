@@ -248,6 +248,7 @@ def run(world: int, make_task: Make, make_batch: Make) -> list[Any]:
             worker.kill()
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_with_uneven_shares_equal_one(make_task: Make, make_batch: Make, world: int) -> None:
     expected = {name: one_shot(make_task, make_batch, settings) for name, settings in SETTINGS.items()}

@@ -94,6 +94,7 @@ def on_processes(world: int, task: FashionKLIPTask) -> list[Outcome]:
     return answers
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize(
     ("freeze", "settings"),
     [("none", {}), ("text", {}), ("none", {"refresh_tolerance": 0.0}), ("none", {"scope": "paper"})],
@@ -115,6 +116,7 @@ def test_any_number_of_processes_comes_to_the_same_bits(
                 np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 def test_more_processes_than_blocks_of_prompts(many: ConceptGraph) -> None:
     """All prompts fit into two blocks: the third process encodes nothing."""
     expected, _ = rounds(make_task(many))

@@ -263,6 +263,7 @@ def _train_share(rank: int, world: int, port: int, make: Any, results: Any) -> N
     distributed.finish()
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 def test_two_processes_have_the_loss_and_gradient_of_one(make_task: Make, make_batch: Make) -> None:
     task = make_task()
     saved = task.bank.embeds.clone()

@@ -30,9 +30,10 @@ class SiglipBackend(Backend):
     def __init__(self, model: Any) -> None:
         super().__init__()
         vision, text = model.config.vision_config, model.config.text_config
-        if not vision.vision_use_head or vision.hidden_size != text.projection_size:
+        use_head = getattr(vision, "vision_use_head", True)  # left out of it by some releases of transformers
+        if not use_head or vision.hidden_size != text.projection_size:
             raise InputError(
-                f"{CONFIG}: vision_use_head={vision.vision_use_head} with pictures in {vision.hidden_size} dimensions "
+                f"{CONFIG}: vision_use_head={use_head} with pictures in {vision.hidden_size} dimensions "
                 f"and texts in {text.projection_size} is no dual encoder; take a SiglipModel as it was released."
             )
         self.initial_logit_scale = without_logit_scale(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from easynlp_fashionklip.errors import InputError
@@ -40,8 +41,20 @@ def load_spacy(name: str = "") -> Language:
             nlp = _load(candidate, _UNUSED_IN_OTHER_LANGUAGES)
         if nlp is not None:
             return _sped_up(_with_parser(nlp, candidate))
-    asked = f"the spaCy pipeline {name!r}" if name else "an English spaCy pipeline"
-    raise InputError(f"Mining concepts needs {asked}, which is not installed: {_INSTALL_PIPELINE}.")
+    raise InputError(_missing(name))
+
+
+def _missing(name: str) -> str:
+    if not name:
+        return f"Mining concepts needs an English spaCy pipeline, which is not installed: {_INSTALL_PIPELINE}."
+    if Path(name).exists():
+        return (
+            f"spacy_model={name} is no spaCy pipeline that this spaCy can load; give a folder that nlp.to_disk wrote."
+        )
+    remedy = f"python -m spacy download {name}" if name.isidentifier() else "correct the path"
+    return (
+        f"spacy_model={name}: there is no such spaCy pipeline here; {remedy}, or leave spacy_model out to read English."
+    )
 
 
 def _load(name: str, unused: tuple[str, ...]) -> Language | None:

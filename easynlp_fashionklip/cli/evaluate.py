@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from easynlp_fashionklip.errors import InputError
 
 if TYPE_CHECKING:
+    from easynlp_fashionklip.evaluation.comparison import Comparison
     from easynlp_fashionklip.evaluation.run_folder import SavedRun
 
 _OF_RUNS = ("protocol", "checkpoint", "tables", "text", "image", "out")
+_OF_COMPARISONS = ("compare", "out", "seed", "action")
 _PROTOCOLS = (
     "fashiongen.full.v1, fashiongen.sample.v1, fashionsap.sample.v1, product_search.v1, "
     "marqo.category_to_product.v1 or zero_shot.v1"
@@ -70,13 +72,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from easynlp_fashionklip.graph.export.output import new_folder
 
     with new_folder(arguments.out) as folder:
-        _run(arguments, folder)
+        text = _run(arguments, folder)
     sys.stdout.write(
-        f"written to {arguments.out}: evaluation.json, report.html, report.md and the queries' own values\n"
+        f"{text}written to {arguments.out}: evaluation.json, report.html, report.md and the queries' own values\n"
     )
 
 
-def _run(arguments: argparse.Namespace, folder: Path) -> None:
+def _run(arguments: argparse.Namespace, folder: Path) -> str:
+    """Measure into an existing folder; what is to be told when that is done."""
     from easynlp_fashionklip.cli.evaluation_run import Evaluation
     from easynlp_fashionklip.evaluation.page import markdown, run_page, run_tables, run_title
     from easynlp_fashionklip.evaluation.run_folder import write_run
@@ -88,7 +91,7 @@ def _run(arguments: argparse.Namespace, folder: Path) -> None:
     page = run_page(saved, worst, lambda row: thumbnail(evaluation.table, row))
     (folder / "report.html").write_text(page, encoding="utf-8")
     (folder / "report.md").write_text(markdown(run_title(saved), run_tables(saved), worst), encoding="utf-8")
-    sys.stdout.write(_scores_text(saved))
+    return _scores_text(saved)
 
 
 def _scores_text(saved: SavedRun) -> str:
@@ -114,32 +117,47 @@ def _columns(rows: list[Any]) -> list[str]:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    given = [name for name in _OF_RUNS[:-1] if getattr(arguments, name)]
+    flags = argparse.ArgumentParser()
+    add_command(flags)
+    given = [
+        name
+        for name, value in vars(flags.parse_args([])).items()
+        if name not in _OF_COMPARISONS and getattr(arguments, name) != value
+    ]
     if given:
         raise InputError(f"--compare reads two finished runs, so --{given[0]} does not go with it; leave it out.")
     from easynlp_fashionklip.evaluation.comparison import check_comparable, compare_runs
     from easynlp_fashionklip.evaluation.run_folder import read_run
-    from easynlp_fashionklip.evaluation.tables import differences_table
+    from easynlp_fashionklip.graph.export.output import new_folder
 
     first, second = (read_run(folder) for folder in arguments.compare)
     check_comparable(first, second)
-    comparison = compare_runs(first, second, seed=arguments.seed)
-    table = differences_table(comparison)
-    lines = [f"{first.run.protocol}: {second.origin} against {first.origin}", *_columns([table.header, *table.rows])]
-    if arguments.out is not None:
-        _write_comparison(comparison, arguments.out)
-        lines.append(f"written to {arguments.out}: comparison.json, report.html, report.md")
-    sys.stdout.write("\n".join([*lines, ""]))
+    if arguments.out is None:
+        sys.stdout.write(_comparison_text(compare_runs(first, second, seed=arguments.seed)))
+        return
+    with new_folder(arguments.out) as folder:
+        comparison = compare_runs(first, second, seed=arguments.seed)
+        _write_comparison(comparison, folder)
+    sys.stdout.write(_comparison_text(comparison))
+    sys.stdout.write(f"written to {arguments.out}: comparison.json, report.html, report.md\n")
 
 
-def _write_comparison(comparison: Any, out: Path) -> None:
+def _comparison_text(comparison: Comparison) -> str:
+    from easynlp_fashionklip.evaluation.page import comparison_title
+    from easynlp_fashionklip.evaluation.tables import differences_table, sides_tables
+
+    table, (runs, measured) = differences_table(comparison), sides_tables(comparison)
+    lines = [comparison_title(comparison), *_columns([table.header, *table.rows])]
+    lines += [f"{row[0]}: {row[1]} | {row[2]}" for row in runs.rows]
+    return "\n".join([*lines, *(f"{row[0]}: {row[1]}" for row in measured.rows), ""])
+
+
+def _write_comparison(comparison: Comparison, folder: Path) -> None:
     import json
 
     from easynlp_fashionklip.evaluation.page import comparison_page, comparison_tables, comparison_title, markdown
-    from easynlp_fashionklip.graph.export.output import new_folder
 
-    with new_folder(out) as folder:
-        (folder / "comparison.json").write_text(json.dumps(comparison.as_dict(), indent=2) + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(comparison_page(comparison), encoding="utf-8")
-        text = markdown(comparison_title(comparison), comparison_tables(comparison))
-        (folder / "report.md").write_text(text, encoding="utf-8")
+    (folder / "comparison.json").write_text(json.dumps(comparison.as_dict(), indent=2) + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(comparison_page(comparison), encoding="utf-8")
+    text = markdown(comparison_title(comparison), comparison_tables(comparison))
+    (folder / "report.md").write_text(text, encoding="utf-8")

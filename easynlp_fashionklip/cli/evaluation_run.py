@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import time
 from functools import cached_property
@@ -56,10 +57,13 @@ class Evaluation:
         catalogue = open_catalogue(arguments.tables, input_schema=arguments.input_schema)
         table = PairTable(catalogue, arguments.text, arguments.image, arguments.product_id)
         self._category = self._category_column(table)
+        self._whole_table = table
         self.table = check_pairs(table, on_bad_row=arguments.on_bad_row, duplicate_ids="allow")
         self._read()
         self.queries = self._queries()
         self._labels = labels_of(self._known_pairs) if self.protocol == ZERO_SHOT else []
+        if arguments.prompt and self.protocol != ZERO_SHOT:
+            raise InputError(f"--prompt does not go with {self.protocol}; leave it out, or take {ZERO_SHOT}.")
         self._prompt = arguments.prompt or PROMPT
         self._asked = prompts_of(self._labels, self._prompt) if self._labels else [one.text for one in self.queries]
         if self.protocol in _SAMPLED:
@@ -79,6 +83,11 @@ class Evaluation:
             if arguments.spacy_model:
                 model.concepts.read_with(arguments.spacy_model)
             _ = model.concepts.vocabulary.nlp  # a pipeline that is missing is told of now, not after the pictures
+        elif arguments.spacy_model:
+            raise InputError(
+                f"{arguments.checkpoint} embeds texts without concepts: --spacy_model has nothing to find there; leave "
+                "it out."
+            )
         return model.to(local_device())
 
     def _category_column(self, table: PairTable) -> str | None:
@@ -128,10 +137,20 @@ class Evaluation:
         if path is None and self.protocol == SEARCH:
             raise InputError(f"{SEARCH} needs --queries, JSON lines with query_id, query_text and item_ids.")
         if path is not None:
-            queries = read_queries(path, pairs.product_ids)
+            queries = read_queries(path, pairs.product_ids, self._left_out())
         else:
             queries = category_queries(pairs.categories, pairs.product_ids, str(self._category))
         return marqo_queries(queries, self._arguments.seed) if self.protocol == MARQO else queries
+
+    def _left_out(self) -> set[str]:
+        """Products of which every row was bad."""
+        if not self.table.skipped:
+            return set()
+        found: set[str] = set()
+        for position in range(len(self._whole_table)):
+            with contextlib.suppress(InputError):  # such a row has no product id either
+                found.add(self._whole_table.product_id(position))
+        return found - set(self._known_pairs.product_ids)
 
     @cached_property
     def _gallery(self) -> PairGallery:
@@ -169,6 +188,7 @@ class Evaluation:
             "checkpoint": str(arguments.checkpoint),
             "table": str(arguments.tables),
             "query_file": str(arguments.queries or ""),
+            "product_id_column": self.table.product_id_column or "none: each row is a product of its own",
             "category_column": self._category or "",
             "image_size": self._model.processor.image_size,
             "graph": str(arguments.graph or ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,7 @@ _SAME = {
     "labels_digest": "have other labels",
     "prompt": "have other prompts",
     "seed": "were drawn with other seeds",
+    "candidates_digest": "drew other candidates",
 }
 
 
@@ -38,11 +40,17 @@ class Comparison:
             "protocol": self.first.run.protocol,
             "first": {"run": self.first.origin, **self.first.provenance},
             "second": {"run": self.second.origin, **self.second.provenance},
-            "measures": {name: asdict(one) for name, one in self.differences.items()},
+            "how_measured": dict(self.first.run.facts),
+            "measures": {name: _plain(one) for name, one in self.differences.items()},
             "interval": f"95 %, paired bootstrap over products or query texts, {self.resamples:,} resamples",
             "p": f"paired permutation test, two-sided, {self.permutations:,} permutations",
             "seed": self.seed,
         }
+
+
+def _plain(difference: Difference) -> dict[str, float | None]:
+    """As JSON has it, which knows no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in asdict(difference).items()}
 
 
 def compare_runs(

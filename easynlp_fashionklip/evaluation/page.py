@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from html import escape
 from importlib import resources
 
@@ -23,6 +22,7 @@ from easynlp_fashionklip.evaluation.tables import (
     own_score_note,
     recall_curves,
     scores_table,
+    sides_tables,
 )
 from easynlp_fashionklip.evaluation.worst import Retrieved, WorstQuery
 
@@ -49,13 +49,10 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     if concepts is not None:
         found = changes(comparison.first.run, comparison.second.run, concepts, seed=comparison.seed)
         changed = change_tables(found, own_score_note(comparison.first.run))
-    sides = [("first", comparison.first), ("second", comparison.second)]
-    runs = [(side, one.origin, str(one.provenance.get("checkpoint", ""))) for side, one in sides]
-    measured, other = facts_table(comparison.first), facts_table(comparison.second)
-    measured = replace(measured, rows=[row for row in measured.rows if row in other.rows])  # what both have
+    runs, measured = sides_tables(comparison)
     categories = category_changes_table(comparison)
     between = [*([categories] if categories else []), *changed]
-    return [differences_table(comparison), *between, Table("Runs", ("", "folder", "checkpoint"), runs), measured]
+    return [differences_table(comparison), *between, runs, measured]
 
 
 # ---- Markdown

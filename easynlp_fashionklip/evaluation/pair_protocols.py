@@ -11,6 +11,7 @@ from easynlp_fashionklip.evaluation.gallery import PairGallery, codes_of
 from easynlp_fashionklip.evaluation.measures import (
     Measure,
     ProtocolRun,
+    digest,
     overall_mean_recall,
     rank_measures,
     values_of_ranks,
@@ -126,6 +127,7 @@ def _sampling_facts(gallery: PairGallery, rule: SamplingRule, draws: dict[str, D
         "queries_drawn": len(filled),
         "negatives_from_other_categories": int(filled.sum()),
         "candidates_with_the_same_text": _same_text(gallery, draws),
+        "candidates_digest": digest(one.candidates.astype("<i8").tobytes().hex() for one in draws.values()),
         "tie_rule": TIE_RULE,
         **gallery.facts(),
     }

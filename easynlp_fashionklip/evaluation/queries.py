@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from easynlp_fashionklip.evaluation.gallery import codes_of
 from easynlp_fashionklip.graph.csr import offsets_of
 
 MAX_SHOWN = 60
+_SHOWN_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,17 @@ class SearchQuery:
     kind: str = ""
 
 
-def read_queries(path: str | Path, product_ids: Sequence[str]) -> list[SearchQuery]:
+def read_queries(path: str | Path, product_ids: Sequence[str], left_out: Collection[str] = ()) -> list[SearchQuery]:
     """Read `{"query_id", "query_text", "item_ids"[, "kind"]}` a line.
 
     Args:
         path: the file.
         product_ids: products of the table that is searched; every item must be among them.
+        left_out: products whose rows were left out of it; queries lose them.
 
     Raises:
-        InputError: the file is missing, empty or not JSON lines, a query has no text or no items, a query id is there
-            twice, or an item is not in the table; names the line.
+        InputError: the file is missing, empty or not JSON lines, a query has no text or no items, or none that is
+            left, a query id is there twice, or an item is not in the table; names the line.
     """
     path = Path(path)
     known = set(product_ids)
@@ -44,6 +46,7 @@ def read_queries(path: str | Path, product_ids: Sequence[str]) -> list[SearchQue
     queries: list[SearchQuery] = []
     for number, record in _records(path):
         query = _query(record, f"{path}, line {number}")
+        query = _without(query, left_out, f"{path}, line {number}")
         missing = next((item for item in query.item_ids if item not in known), None)
         if missing is not None:
             raise InputError(
@@ -52,8 +55,8 @@ def read_queries(path: str | Path, product_ids: Sequence[str]) -> list[SearchQue
             )
         if query.query_id in lines:
             raise InputError(
-                f"{path}, line {number}: query_id {query.query_id!r} is already on line {lines[query.query_id]}; give "
-                "each query an id of its own."
+                f"{path}, line {number}: query_id {query.query_id[:MAX_SHOWN]!r} is already on line "
+                f"{lines[query.query_id]}; give each query an id of its own."
             )
         lines[query.query_id] = number
         queries.append(query)
@@ -62,10 +65,20 @@ def read_queries(path: str | Path, product_ids: Sequence[str]) -> list[SearchQue
     return queries
 
 
+def _without(query: SearchQuery, left_out: Collection[str], where: str) -> SearchQuery:
+    items = tuple(item for item in query.item_ids if item not in left_out)
+    if not items:
+        raise InputError(
+            f"{where}: every product of the query, {query.item_ids[0][:MAX_SHOWN]!r} for one, was left out of the "
+            "table with its bad rows; repair those, or remove the query."
+        )
+    return replace(query, item_ids=items) if len(items) < len(query.item_ids) else query
+
+
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(line number from 1, object) of every line that is not blank."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, _object(line, f"{path}, line {number}")
@@ -88,7 +101,7 @@ def _object(line: str, where: str) -> Mapping[str, Any]:
 def _query(record: Mapping[str, Any], where: str) -> SearchQuery:
     for name in ("query_id", "query_text", "item_ids"):
         if name not in record:
-            raise InputError(f"{where} has no {name!r}; it has {', '.join(map(repr, record)) or 'nothing'}.")
+            raise InputError(f"{where} has no {name!r}; it has {_names(record)}.")
     text, items = record["query_text"], record["item_ids"]
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{where}: query_text is {str(text)[:MAX_SHOWN]!r}; write the words of the query.")
@@ -96,8 +109,19 @@ def _query(record: Mapping[str, Any], where: str) -> SearchQuery:
         raise InputError(f'{where}: item_ids is no list of product ids; write one, like ["a1", "a2"].')
     if not items:
         raise InputError(f"{where}: the query has no relevant products (item_ids is empty); name them or remove it.")
+    for name, value in (("query_id", record["query_id"]), ("query_text", text), ("kind", record.get("kind"))):
+        if isinstance(value, str) and not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+            raise InputError(
+                f"{where}: {name} holds half of a character (a lone surrogate, \\ud800 to \\udfff); repair it."
+            )
     ids = tuple(dict.fromkeys(str(item).strip() for item in items))
     return SearchQuery(str(record["query_id"]), text, ids, str(record.get("kind") or ""))
+
+
+def _names(record: Mapping[str, Any]) -> str:
+    """Its keys, not too many and none too long."""
+    shown = ", ".join(repr(name[:MAX_SHOWN]) for name in list(record)[:_SHOWN_NAMES])
+    return shown + (", ..." if len(record) > _SHOWN_NAMES else "") if record else "nothing"
 
 
 def category_queries(categories: Sequence[str], product_ids: Sequence[str], kind: str) -> list[SearchQuery]:

@@ -6,6 +6,7 @@ draw whole clusters of queries (`ProtocolRun.clusters`): all that ask about one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,13 +16,18 @@ from easynlp_fashionklip.evaluation.measures import ProtocolRun, weighted_scores
 
 RESAMPLES = 1000
 PERMUTATIONS = 10_000
+LEAST_CLUSTERS = 5  # with fewer, the drawn samples hardly differ
+FEW_CLUSTERS = 30  # with fewer, a percentile interval covers too little: 90 % with ten
 _LEVELS = (2.5, 97.5)
 _NUMBERS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A measure of two runs, as shown: both values, the second minus the first, its 95 % interval, and p."""
+    """A measure of two runs, as shown: both values, the second minus the first, its 95 % interval, and p.
+
+    `low` and `high` are NaN where there are fewer than `LEAST_CLUSTERS` clusters.
+    """
 
     first: float
     second: float
@@ -62,9 +68,16 @@ class _Clusters:
         return [min(self.at_once, total - start) for start in range(0, total, self.at_once)]
 
 
+def clusters_of(run: ProtocolRun) -> int:
+    """How many clusters a run's queries form: products, or query texts."""
+    return _Clusters(run).count
+
+
 def intervals(run: ProtocolRun, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % percentile bootstrap interval of every measure, as shown."""
+    """95 % percentile bootstrap interval of every measure, as shown; none with fewer than `LEAST_CLUSTERS` clusters."""
     clusters, random = _Clusters(run), np.random.default_rng([seed, 1])
+    if clusters.count < LEAST_CLUSTERS:
+        return {}
     drawn = [weighted_scores(run, clusters.spread(weights)) for weights in clusters.bootstrap(resamples, random)]
     return {name: _interval(np.concatenate([part[name] for part in drawn])) for name in run.measures}
 
@@ -100,6 +113,8 @@ def compare(
         null = np.abs(np.concatenate([part[name] for part in chance]))
         p = (1 + int((null >= abs(observed) - 1e-9).sum())) / (1 + len(null))
         low, high = _interval(np.concatenate([part[name] for part in paired]))
+        if clusters.count < LEAST_CLUSTERS:
+            low = high = math.nan
         found[name] = Difference(one[name], other[name], observed, low, high, p)
     return found
 

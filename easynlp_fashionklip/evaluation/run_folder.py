@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +24,12 @@ QUERIES = "queries.parquet"
 CANDIDATES = "candidates.npz"
 FORMAT = 1
 _COLUMNS = ("query_id", "text", "product_id", "category", "kind")
+
+
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(BadZipFile, zlib.error, pa.ArrowException),
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ def read_run(folder: str | Path) -> SavedRun:
     """
     folder = Path(folder)
     path = folder / FILE_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):  # also False for a name that no file could have
         raise InputError(
             f"{folder} is no run of 'fashionklip evaluate' (it has no {FILE_NAME}); give its --out folder."
         )
@@ -111,7 +119,7 @@ def read_run(folder: str | Path) -> SavedRun:
         if content["format"] > FORMAT:
             raise InputError(f"{path} has format {content['format']}, newer than {FORMAT}; update this program.")
         return _read(folder, content)
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         if isinstance(error, InputError):
             raise
         reason = str(error).split("\n")[0].rstrip(".")
@@ -135,9 +143,24 @@ def _read(folder: Path, content: dict[str, Any]) -> SavedRun:
         primary=tuple(content["primary"]),
         spread=content["standard_deviation"],
     )
+    _require_whole(run)
     intervals = {name: (low, high) for name, (low, high) in content["intervals_95"].items()}
     provenance = {name: content[name] for name in content["provenance"]}
     return SavedRun(run, intervals, provenance, _read_concepts(table), str(folder))
+
+
+def _require_whole(run: ProtocolRun) -> None:
+    """Raise a ValueError unless every measure has a value for each query of its set."""
+    for asked, rows in run.rows.items():
+        if len(run.clusters[asked]) != len(rows) or (
+            len(rows) and not 0 <= rows.min() <= rows.max() < len(run.queries)
+        ):
+            raise ValueError(f"{PER_QUERY} does not fit {QUERIES}")
+    for name, measure in run.measures.items():
+        if measure.statistic != "average" and len(run.values[name]) != len(run.rows[measure.asked]):
+            raise ValueError(f"{PER_QUERY} has another number of values of {name}")
+        if not all(part in run.measures for part in measure.parts):
+            raise ValueError(f"{FILE_NAME} lacks parts of {name}")
 
 
 def _below(part: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

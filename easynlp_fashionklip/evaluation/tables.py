@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from easynlp_fashionklip.evaluation.breakdown import (
+    LEVEL,
+    MIN_CLUSTERS,
     Group,
     GroupChange,
     by_category,
@@ -20,6 +23,7 @@ from easynlp_fashionklip.evaluation.breakdown import (
 )
 from easynlp_fashionklip.evaluation.comparison import Comparison
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
+from easynlp_fashionklip.evaluation.resampling import FEW_CLUSTERS, LEAST_CLUSTERS, clusters_of
 from easynlp_fashionklip.evaluation.run_folder import SavedRun
 
 LISTED = 12
@@ -39,6 +43,7 @@ _FACTS = {
     "pictures_without_label": "pictures without a label, left out",
     "candidates_with_the_same_text": "negatives with the very text of the query's own pair",
 }
+_TIMES = ("seconds encoding", "seconds measuring")
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,24 @@ def scores_table(saved: SavedRun) -> Table:
     header = ["measure", "value", "95 % interval", *(["s.d. over redraws"] if spread else [])]
     rows = []
     for name, score in run.scores.items():
-        low, high = saved.intervals[name]
-        cells = [name, f"{score:.2f}", f"{low:.2f} to {high:.2f}"]
+        ends = saved.intervals.get(name)
+        cells = [name, f"{score:.2f}", f"{ends[0]:.2f} to {ends[1]:.2f}" if ends else ""]
         rows.append([*cells, *([f"{spread[name]:.2f}"] if spread else [])])
     note = (
         "In percent; meanR and medR are ranks. The interval is a bootstrap over products (over query texts in a "
         "search): it says how far the number depends on which products happen to be in the table, not on the training "
-        "seed."
+        "seed." + _few(run)
     )
     return Table("Scores", header, rows, note)
+
+
+def _few(run: ProtocolRun) -> str:
+    """What is to be said of an interval where there is little to draw from."""
+    count = clusters_of(run)
+    if count >= FEW_CLUSTERS:
+        return ""
+    left = "too few for an interval" if count < LEAST_CLUSTERS else "so few that it is narrower than it should be"
+    return f" Here there are {count}, {left}."
 
 
 def kinds_table(run: ProtocolRun) -> Table | None:
@@ -136,7 +150,8 @@ def concept_tables(saved: SavedRun) -> list[Table]:
     note = own_score_note(saved.run) + f" Of {len(groups):,} concepts that at least five queries mention."
     if not groups:
         return [Table("Concepts", ["concept", "score", "queries"], [], "No concept is mentioned by five queries.")]
-    return [_concepts("Concepts that go best", best, note), _concepts("Concepts that go worst", worst, note)]
+    tables = (("Concepts that go best", best), ("Concepts that go worst", worst))
+    return [_concepts(title, found, note) for title, found in tables if found]
 
 
 def _concepts(title: str, groups: Sequence[Group], note: str) -> Table:
@@ -152,7 +167,7 @@ def differences_table(comparison: Comparison) -> Table:
             f"{one.first:.2f}",
             f"{one.second:.2f}",
             f"{one.difference:+.2f}",
-            f"{one.low:+.2f} to {one.high:+.2f}",
+            "" if math.isnan(one.low) else f"{one.low:+.2f} to {one.high:+.2f}",
             f"{one.p:.4f}",
         ]
         for name, one in comparison.differences.items()
@@ -161,19 +176,31 @@ def differences_table(comparison: Comparison) -> Table:
         "Second minus first; in percent, meanR and medR in ranks, where less is better. Interval: paired bootstrap, "
         f"{comparison.resamples:,} resamples. p: paired permutation test, two-sided, {comparison.permutations:,} "
         "permutations, uncorrected: many measures are tested here, and they go together. Both look at one pair of "
-        "models; they say nothing about other training seeds."
+        "models; they say nothing about other training seeds." + _few(comparison.first.run)
     )
     return Table("Difference", ["measure", "first", "second", "difference", "95 % interval", "p"], rows, note)
+
+
+def sides_tables(comparison: Comparison) -> tuple[Table, Table]:
+    """What is different about how the two runs were measured, and what is the same."""
+    sides = (comparison.first, comparison.second)
+    first, second = ({row[0]: row[1] for row in facts_table(side).rows} for side in sides)
+    same = [(name, value) for name, value in first.items() if second.get(name) == value and name not in _TIMES]
+    other = [name for name in {**first, **second} if first.get(name) != second.get(name) and name not in _TIMES]
+    rows = [("folder", *(side.origin for side in sides))]
+    rows += [(name, first.get(name, ""), second.get(name, "")) for name in other]
+    return Table("Runs", ("", "first", "second"), rows), Table("How both were measured", ("", ""), same)
 
 
 def change_tables(changed: Sequence[GroupChange], note: str) -> list[Table]:
     """Concepts that gained and lost most."""
     gained = [one for one in changed if one.difference > 0][:LISTED]
     lost = [one for one in reversed(changed) if one.difference < 0][:LISTED]
-    sure = sum(one.q <= 0.05 for one in changed)
+    sure = sum(one.q <= LEVEL for one in changed)
     note += (
-        f" Of {len(changed):,} concepts that at least five queries mention, {sure:,} changed with q <= 0.05 (p "
-        "corrected for their number); with many concepts the ends of such a list are largely chance, so read q."
+        f" Of {len(changed):,} concepts in queries about at least {MIN_CLUSTERS} products (or with as many texts), "
+        f"{sure:,} changed with q <= {LEVEL} (p corrected for their number); with many concepts the ends of such a "
+        "list are largely chance, so read q."
     )
     return [_changes("Concepts that gained most", gained, note), _changes("Concepts that lost most", lost, note)]
 
@@ -183,7 +210,10 @@ def category_changes_table(comparison: Comparison) -> Table | None:
     first, second = comparison.first.run, comparison.second.run
     found = changes(first, second, category_groups(first), seed=comparison.seed)
     shown = sorted(found, key=lambda change: (-change.queries, change.name))[:MOST_CATEGORIES]
-    note = own_score_note(first) + f" The {len(shown)} largest of {len(found)} groups of five queries or more."
+    note = own_score_note(first) + (
+        f" The {len(shown)} largest of {len(found)} groups with queries about at least {MIN_CLUSTERS} products (or "
+        "with as many texts). q: p of a permutation test, corrected for the number of groups."
+    )
     return _changes(_groups_title(first), shown, note, "group") if len(shown) > 1 else None
 
 

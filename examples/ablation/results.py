@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.measures import Measure, ProtocolRun, Query
@@ -29,6 +30,7 @@ _SCHEMA = pa.schema(
         ("row", pa.string()),
         ("seed", pa.int32()),
         ("settings", pa.string()),
+        ("tables", pa.string()),
         ("machine", pa.string()),
         ("seconds", pa.float64()),
         ("valid_mean_recall", pa.float64()),
@@ -46,6 +48,7 @@ class Result:
         row: its name in `rows.ROWS`.
         seed: of the training.
         settings: what the scores depend on beside row, seed and catalogue.
+        tables: digest of the catalogue's tables that it was trained and scored on.
         machine: device and number type of the training; None if nothing was trained.
         seconds: of the training; None if it was stopped and taken up again, or nothing was trained.
         valid_mean_recall: of the checkpoint that was chosen, in percent; None if nothing was trained.
@@ -55,6 +58,7 @@ class Result:
     row: str
     seed: int
     settings: Mapping[str, str]
+    tables: str | None = None
     machine: str | None = None
     seconds: float | None = None
     valid_mean_recall: float | None = None
@@ -79,13 +83,14 @@ def load(path: Path) -> dict[tuple[str, int], Result]:
 
 
 def add(path: Path, result: Result) -> None:
-    """Put a result into the file, in place of an earlier one of the same row and seed."""
-    results = load(path) | {(result.row, result.seed): result}
-    lines = [_line(results[key]) for key in sorted(results)]
+    """Put a result into the file, in place of an earlier one of the same row and seed; several programs may at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    pq.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA), part, compression="zstd")
-    part.replace(path)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        results = load(path) | {(result.row, result.seed): result}
+        lines = [_line(results[key]) for key in sorted(results)]
+        part = path.with_name(f".{path.name}.part")
+        pq.write_table(pa.Table.from_pylist(lines, schema=_SCHEMA), part, compression="zstd")
+        part.replace(path)
 
 
 def without_texts(name: str, run: ProtocolRun) -> ProtocolRun:
@@ -117,6 +122,7 @@ def _line(result: Result) -> dict[str, Any]:
         "row": result.row,
         "seed": result.seed,
         "settings": json.dumps(dict(result.settings), sort_keys=True),
+        "tables": result.tables,
         "machine": result.machine,
         "seconds": result.seconds,
         "valid_mean_recall": result.valid_mean_recall,
@@ -137,5 +143,5 @@ def _result(line: Mapping[str, Any]) -> Result:
         count = 1 + max((int(rows.max(initial=-1)) for rows in arrays["rows"].values()), default=-1)
         queries = [Query(str(number), "") for number in range(count)]
         runs[name] = ProtocolRun(kept["protocol"], {}, queries, **arrays, measures=measures, primary=())
-    plain = {key: line[key] for key in ("row", "seed", "machine", "seconds", "valid_mean_recall")}
+    plain = {key: line[key] for key in ("row", "seed", "tables", "machine", "seconds", "valid_mean_recall")}
     return Result(**plain, settings=json.loads(line["settings"]), runs=runs)

@@ -27,11 +27,9 @@ from pathlib import Path
 import results
 from rows import BASELINE, ROWS
 from table import around_table, catalogue_table, tuning_table, write
-from training import Job, run
+from training import TABLES, Job, run
 
 from easynlp_fashionklip.errors import InputError
-
-TABLES = ("train.csv", "valid.csv", "test.csv", "test_queries.jsonl")
 
 
 def main() -> None:
@@ -94,8 +92,10 @@ def check(options: argparse.Namespace) -> None:
     """Find before hours of training what would stop them, or spoil them.
 
     Raises:
-        InputError: two catalogues of one name, or a file to write without the markers.
+        InputError: flags that do not go together, two catalogues of one name, or a file to write without the markers.
     """
+    if options.show and options.tune:
+        raise InputError("--show runs nothing and --tune trains; leave one of them out.")
     names = [data.name for data in options.data]
     if len(set(names)) < len(names):
         raise InputError(f"--data {' '.join(map(str, options.data))}: folders of the same name cannot be told apart.")
@@ -114,6 +114,8 @@ def show(options: argparse.Namespace, catalogues: list[Path]) -> None:
     """Print the tables, of other commands with the same results, too, and write them where asked."""
     for data in catalogues:
         jobs = [Job(options, data, row, seed) for row, seed in results.load(Job(options, data, "", 0).file)]
+        if not jobs:
+            raise InputError(f"{options.results} has no results of {data.name}; name their folder with --results.")
         text = catalogue_table([one for one in (job.result for job in jobs) if one is not None], options.against)
         print(f"\n{data.name}, test.csv\n\n{text}\n", flush=True)
         if options.write:

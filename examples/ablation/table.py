@@ -20,7 +20,15 @@ TESTED = ("mean_recall", "mAP")
 
 
 def catalogue_table(results: Sequence[Result], against: str = BASELINE) -> str:
-    """Of one catalogue's results: a line for each row, with its differences from the row `against`."""
+    """Of one catalogue's results: a line for each row, with its differences from the row `against`.
+
+    Raises:
+        InputError: some of them are of other tables than the rest.
+    """
+    if len({one.tables for one in results if one.tables}) > 1:
+        raise InputError(
+            "some of these results are of other tables (train.csv, ...) than the rest; run those rows again."
+        )
     by_row = {name: [one for one in results if one.row == name] for name in ROWS}
     versus = "vs ITC" if against == BASELINE else f"vs {against}"
     header = ["row", "seeds", "mean recall", versus, "search mAP", versus, "P@10", "nDCG@10", "minutes", "trained on"]
@@ -86,7 +94,9 @@ def tuning_table(found: dict[tuple[str, str, str], float]) -> str:
 def write(path: Path, catalogue: str, text: str) -> None:
     """Put a table between a catalogue's markers in a Markdown file."""
     head, tail = around_table(path, catalogue)
-    path.write_text(f"{head}\n{text}\n{tail}", encoding="utf-8")
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(f"{head}\n{text}\n{tail}", encoding="utf-8")
+    part.replace(path)
 
 
 def around_table(path: Path, catalogue: str) -> tuple[str, str]:

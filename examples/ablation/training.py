@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import results
@@ -24,6 +26,7 @@ from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.run_folder import read_run
 from easynlp_fashionklip.training.precision import NAMES, resolve_precision
 
+TABLES = ("train.csv", "valid.csv", "test.csv", "test_queries.jsonl")
 PROTOCOLS = {"retrieval": "fashiongen.full.v1", "search": "product_search.v1"}
 SETTINGS = ("model", "px", "epochs", "batch", "learning_rate", "parameters")
 
@@ -57,15 +60,29 @@ class Job:
         """Its result if there is one.
 
         Raises:
-            InputError: it was made with other settings.
+            InputError: it was made with other settings, or of other tables.
         """
         found = results.load(self.file).get((self.row, self.seed))
+        tables = digest_of_tables(self.data)
+        if found is not None and found.tables and tables and found.tables != tables:
+            raise InputError(
+                f"{self.file} has row {self.row}, seed {self.seed} of other tables than those in {self.data}; give "
+                "other --results."
+            )
         if found is not None and found.settings != self.settings:
             raise InputError(
                 f"{self.file} has row {self.row}, seed {self.seed} with {found.settings}, this command has "
                 f"{self.settings}; give other --results."
             )
         return found
+
+
+@cache
+def digest_of_tables(data: Path) -> str | None:
+    """Of the bytes of a catalogue's tables; None where they are not all there."""
+    if not all((data / name).is_file() for name in TABLES):
+        return None
+    return hashlib.blake2b(b"".join((data / name).read_bytes() for name in TABLES), digest_size=8).hexdigest()
 
 
 def program(name: str, *flags: str) -> None:
@@ -158,7 +175,7 @@ def run(job: Job, row: Row) -> None:
     """Train, score on test.csv, add the result to the catalogue's, remove the weights."""
     job.folder.mkdir(parents=True, exist_ok=True)
     model = job.folder / "model"
-    result = Result(job.row, job.seed, job.settings)
+    result = Result(job.row, job.seed, job.settings, digest_of_tables(job.data))
     if row.trained:
         result = replace(result, machine=machine(f"{job.options.parameters} {row.parameters}"), seconds=train(job, row))
         result = replace(result, valid_mean_recall=best_on_valid(model))

@@ -36,15 +36,15 @@ def table(
     folder = tmp_path_factory.mktemp("evaluated")
     rows = [[*row, row[2].split()[2]] for row in rows_of(folder, PRODUCTS)]
     path = write_table(folder / "test.csv", [*rows, rows[-1]], ("product_id", "image", "caption", "category"))
-    colours = ("red", "blue", "green", "black")
+    words = ("red", "blue", "green", "black", "striped", "plain")
     queries = [
         {
             "query_id": n,
-            "query_text": colour,
-            "kind": "colour",
-            "item_ids": [row[0] for row in rows if row[2].startswith(colour)],
+            "query_text": word,
+            "kind": "colour" if n < 4 else "pattern",
+            "item_ids": [row[0] for row in rows if word in row[2].split()],
         }
-        for n, colour in enumerate(colours)
+        for n, word in enumerate(words)
     ]
     (folder / "queries.jsonl").write_text("".join(json.dumps(one) + "\n" for one in queries))
     return path
@@ -82,7 +82,10 @@ def test_every_protocol_writes_a_whole_run(run: Run, table: Path, tmp_path: Path
     assert code == 0, error
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["protocol"] == protocol and content["products"] == PRODUCTS
-    assert all(content[name] for name in ("hit_rule", "gallery", "queries", "tie_rule", "intervals_95"))
+    assert all(content[name] for name in ("hit_rule", "gallery", "queries", "tie_rule", "product_id_column"))
+    few = protocol.startswith("marqo")  # four categories
+    assert bool(content["intervals_95"]) != few
+    assert ("4, too few for an interval" in (tmp_path / "out" / "report.md").read_text()) == few
     names = {"evaluation.json", "per_query.npz", "queries.parquet", "report.html", "report.md"}
     names |= {"candidates.npz"} if "sample" in protocol else set()
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
@@ -133,6 +136,8 @@ def test_two_runs_are_compared(run: Run, table: Path, tmp_path: Path) -> None:
     assert change["low"] <= change["difference"] <= change["high"] and 0 < change["p"] <= 1
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"comparison.json", "report.html", "report.md"}
     assert f"{change['difference']:+.2f}" in told
+    assert "image size: 32 | 24" in told and "a hit is: one of the products" in told and "seconds" not in told
+    assert content["how_measured"]["hit_rule"] in told
     assert run("--compare", tmp_path / "a", tmp_path / "b")[0] == 0  # prints alone
 
 
@@ -169,6 +174,8 @@ def refused(outcome: tuple[int, str, str], message: str, folder: Path) -> None:
         ("fashiongen.full.v1", ["--batch_size=0"], "--batch_size=0 is too small; give 1 or more"),
         ("product_search.v1", ["--queries=none.jsonl"], "none.jsonl cannot be read"),
         ("zero_shot.v1", ["--prompt=photo"], "has no place for the label"),
+        ("fashiongen.full.v1", ["--prompt=a {label}"], "--prompt does not go with fashiongen.full.v1"),
+        ("fashiongen.full.v1", ["--spacy_model=xx_none"], "tiny embeds texts without concepts"),
     ],
 )
 def test_bad_input(
@@ -229,7 +236,18 @@ def test_what_does_not_compare(run: Run, table: Path, tmp_path: Path) -> None:
     out = f"--out={tmp_path / 'out'}"
     refused(run("--compare", tmp_path / "a", tmp_path / "b", out), "are of different protocols", tmp_path)
     refused(run("--compare", tmp_path / "a", tmp_path / "none", out), "is no run of 'fashionklip evaluate'", tmp_path)
-    refused(run("--compare", tmp_path / "a", tmp_path / "a", out, "--text=x"), "--text does not go with it", tmp_path)
+    for flag in ("--text=x", "--graph=g", "--queries=q", "--on_bad_row=skip", "--trust_pickle"):
+        name = flag.split("=")[0]
+        refused(run("--compare", tmp_path / "a", tmp_path / "a", out, flag), f"{name} does not go with it", tmp_path)
+    refused(run("--compare", tmp_path / "a", "x" * 300, out), "is no run of 'fashionklip evaluate'", tmp_path)
+    refused(run("--compare", tmp_path / "a", tmp_path / "a", f"--out={'x' * 300}"), "cannot be written", tmp_path)
+
+
+def test_other_candidates_do_not_compare(run: Run, table: Path, tmp_path: Path) -> None:
+    for name, column in (("a", "category"), ("b", "caption")):
+        assert run(*flags(table, tmp_path / name, "fashiongen.sample.v1", f"--category={column}"))[0] == 0
+    out = f"--out={tmp_path / 'out'}"
+    refused(run("--compare", tmp_path / "a", tmp_path / "b", out), "drew other candidates", tmp_path)
 
 
 def test_bad_rows_stop_or_are_left_out(run: Run, table: Path, tmp_path: Path) -> None:
@@ -241,6 +259,21 @@ def test_bad_rows_stop_or_are_left_out(run: Run, table: Path, tmp_path: Path) ->
     assert code == 0, error
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["rows_left_out"] == 1 and content["gallery_size"] == PRODUCTS + 1
+
+
+def test_queries_lose_the_products_of_bad_rows(run: Run, table: Path, tmp_path: Path) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines()
+    broken = table.with_name("lost.csv")
+    broken.write_text("\n".join([*lines, "x1,images/none.png,red plain dress,dress", ""]), encoding="utf-8")
+    asked = [{"query_id": n, "query_text": "red", "item_ids": ids} for n, ids in enumerate((["x1", "p0"], ["x1"]))]
+    for name, queries in (("some", asked[:1]), ("none", asked)):
+        (tmp_path / name).write_text("".join(json.dumps(one) + "\n" for one in queries))
+    given = flags(broken, tmp_path / "out", "product_search.v1", "--on_bad_row=skip")
+    refused(run(*given, f"--queries={tmp_path / 'none'}"), "line 2: every product of the query, 'x1' for one", tmp_path)
+    code, _, error = run(*given, f"--queries={tmp_path / 'some'}")
+    assert code == 0, error
+    content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert content["relevant_products_a_query"]["most"] == 1
 
 
 def test_a_checkpoint_whose_numbers_are_none(
@@ -261,6 +294,6 @@ def test_a_pipeline_that_is_missing_is_told_before_anything_is_encoded(
     given = ("--spacy_model=xx_none", f"--checkpoint={trained}")  # the last --checkpoint counts
     refused(
         run(*flags(table, tmp_path / "out", "fashiongen.full.v1", *given)),
-        "needs the spaCy pipeline 'xx_none'",
+        "spacy_model=xx_none: there is no such spaCy pipeline here",
         tmp_path,
     )

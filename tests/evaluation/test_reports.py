@@ -109,6 +109,31 @@ def test_the_file_states_how_numbers_were_taken(made: PairGallery) -> None:
     assert low <= content["mean_recall"] <= high
 
 
+def without(folder: Path, name: str) -> None:
+    with np.load(folder / "per_query.npz") as arrays:
+        kept = {key: arrays[key] for key in arrays.files if key != name}
+    np.savez_compressed(folder / "per_query.npz", **kept)
+
+
+def shortened(folder: Path, name: str) -> None:
+    with np.load(folder / "per_query.npz") as arrays:
+        kept = {key: arrays[key][: None if key != name else -1] for key in arrays.files}
+    np.savez_compressed(folder / "per_query.npz", **kept)
+
+
+def flipped(folder: Path) -> None:
+    """A byte in the middle of what is compressed."""
+    content = bytearray((folder / "per_query.npz").read_bytes())
+    for place in range(80, len(content) // 2, 7):
+        content[place] ^= 0xFF
+    (folder / "per_query.npz").write_bytes(content)
+
+
+def changed(folder: Path, **values: object) -> None:
+    content = json.loads((folder / "evaluation.json").read_text())
+    (folder / "evaluation.json").write_text(json.dumps({**content, **values}))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -122,6 +147,13 @@ def test_the_file_states_how_numbers_were_taken(made: PairGallery) -> None:
         (lambda folder: (folder / "evaluation.json").write_text('{"measures": {}, "format": 99}'), "newer than 1"),
         (lambda folder: (folder / "per_query.npz").write_bytes(b"PK\3\4 no"), "cannot be read as a run"),
         (lambda folder: (folder / "per_query.npz").unlink(), "cannot be read as a run"),
+        (lambda folder: (folder / "per_query.npz").write_bytes(b""), "cannot be read as a run"),
+        (lambda folder: without(folder, "value/text_to_image_R@1"), "cannot be read as a run"),
+        (lambda folder: shortened(folder, "value/text_to_image_R@1"), "another number of values of text_to_image_R@1"),
+        (lambda folder: shortened(folder, "rows/text_to_image"), "cannot be read as a run"),
+        (lambda folder: flipped(folder), "cannot be read as a run"),
+        (lambda folder: changed(folder, measures=[]), "cannot be read as a run"),
+        (lambda folder: changed(folder, intervals_95=[]), "cannot be read as a run"),
         (lambda folder: (folder / "queries.parquet").write_bytes(b"PAR1"), "cannot be read as a run"),
     ],
 )
@@ -214,7 +246,7 @@ def test_a_comparison_shows_differences_and_concepts(gallery: Callable[..., Pair
     assert "read q" in tables["Concepts that gained most"].note
     assert sum(int(row[4]) for row in tables["By category"].rows) == 60
     assert tables["By category"].header[0] == "group" and tables["Concepts that gained most"].header[0] == "concept"
-    measured = dict(tables["How it was measured"].rows)
+    measured = dict(tables["How both were measured"].rows)
     assert measured["table"] == "test.csv" and "checkpoint" not in measured  # each has its own, under "Runs"
     text = comparison_page(comparison)
     assert Page(text).open == [] and text.count("<polyline") == 4

@@ -181,7 +181,31 @@ def test_concepts_that_improved_are_told_from_chance() -> None:
     assert len(found) == 11 and found[0].name == "better"
     assert found[0].q < 0.05 and found[0].difference == pytest.approx(20, abs=5)
     assert sum(change.q <= 0.05 for change in found[1:]) <= 1
-    assert changes(made_run(before), made_run(after), concepts_from(mentioned), least=1000) == []
+    few = concepts_from([["rare"] if n < 5 else [] for n in range(300)])
+    assert changes(made_run(before), made_run(after), few) == []
+
+
+def test_groups_of_products_with_several_queries_are_not_told_apart_by_chance() -> None:
+    """Four queries of each product, which go together: nothing changed, and hardly anything is called a change."""
+    random = np.random.default_rng(1)
+    products = np.repeat(np.arange(240), 4)
+    mentioned = concepts_from([[f"c{product % 20}"] for product in products])
+    found = 0
+    for _ in range(10):
+        before, after = (np.repeat(random.random(240), 4) for _ in range(2))
+        runs = (made_run(values, clusters=products) for values in (before, after))
+        found += any(change.q <= 0.05 for change in changes(*runs, mentioned))
+    assert found <= 2
+
+
+def test_the_one_concept_of_a_thousand_that_changed_is_found() -> None:
+    random = np.random.default_rng(2)
+    mentioned = concepts_from([["better"] if n < 100 else [f"none{n % 999}"] for n in range(8100)])
+    before = random.random(8100)
+    after = before + 0.1 * random.normal(size=8100) + np.where(np.arange(8100) < 100, 0.2, 0)
+    found = changes(made_run(before), made_run(after), mentioned)
+    assert len(found) == 1000
+    assert [change.name for change in found if change.q <= 0.05] == ["better"]
 
 
 def test_own_scores_average_over_redraws_and_measures() -> None:

@@ -121,6 +121,12 @@ def test_both_forms_of_query_files(tmp_path: Path) -> None:
     ]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_query(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({"query_id": 1, "query_text": "hat", "item_ids": ["a"]}), encoding="utf-8-sig")
+    assert read_queries(path, IDS) == [SearchQuery("1", "hat", ("a",))]
+
+
 GOOD = {"query_id": 1, "query_text": "hat", "item_ids": ["a"]}
 
 
@@ -140,6 +146,9 @@ GOOD = {"query_id": 1, "query_text": "hat", "item_ids": ["a"]}
         ([GOOD, GOOD], "line 2: query_id '1' is already on line 1"),
         ([{"query_id": 1, "item_ids": ["a"]}], "has no 'query_text'"),
         (["[" * 100_000], "line 1 is not JSON"),
+        ([{**GOOD, "query_text": "\ud800"}], "line 1: query_text holds half of a character"),
+        ([{**GOOD, "kind": "\ud800"}], "line 1: kind holds half of a character"),
+        ([{"x" * 999: 1}], f"it has '{'x' * 60}'."),
     ],
 )
 def test_bad_query_files(tmp_path: Path, lines: list[object], message: str) -> None:

@@ -60,12 +60,21 @@ def shop_runs(seed: int, noise: float) -> dict[str, ProtocolRun]:
 
 
 def finished(
-    ablation: SimpleNamespace, out: Path, row: str, seed: int, noise: float, minutes: float, machine: str = "CPU, fp32"
+    ablation: SimpleNamespace,
+    out: Path,
+    row: str,
+    seed: int,
+    noise: float,
+    minutes: float,
+    machine: str = "CPU, fp32",
+    tables: str | None = None,
 ) -> None:
     """Add a row's result as a finished job does."""
     job = ablation.training.Job(options(out), Path("shop"), row, seed)
     runs = {name: ablation.results.without_texts(name, run) for name, run in shop_runs(seed, noise).items()}
-    ablation.results.add(job.file, ablation.results.Result(row, seed, job.settings, machine, 60 * minutes, 1.0, runs))
+    ablation.results.add(
+        job.file, ablation.results.Result(row, seed, job.settings, tables, machine, 60 * minutes, 1.0, runs)
+    )
 
 
 def shop_table(ablation: SimpleNamespace, out: Path) -> str:
@@ -134,6 +143,24 @@ def test_results_of_other_settings_are_refused(ablation: SimpleNamespace, tmp_pa
         _ = ablation.training.Job(options(tmp_path, epochs=3), Path("shop"), "itc", 1).result
 
 
+def test_results_of_other_tables_are_refused(ablation: SimpleNamespace, tmp_path: Path) -> None:
+    """In a run, by the digest of the tables that are there, and in a table, where two runs have different ones."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    for name in ablation.training.TABLES:
+        (shop / name).write_text(name)
+    tables = ablation.training.digest_of_tables(shop)
+    finished(ablation, tmp_path, "itc", 1, noise=1.0, minutes=1, tables=tables)
+    assert ablation.training.Job(options(tmp_path), shop, "itc", 1).result.tables == tables
+    (shop / "test.csv").write_text("other products")
+    ablation.training.digest_of_tables.cache_clear()
+    with pytest.raises(InputError, match="row itc, seed 1 of other tables than those in"):
+        _ = ablation.training.Job(options(tmp_path), shop, "itc", 1).result
+    finished(ablation, tmp_path, "all", 1, noise=1.0, minutes=1, tables=ablation.training.digest_of_tables(shop))
+    with pytest.raises(InputError, match="are of other tables"):
+        shop_table(ablation, tmp_path)
+
+
 def test_kept_results_say_what_the_runs_said_and_hold_no_text(ablation: SimpleNamespace, tmp_path: Path) -> None:
     finished(ablation, tmp_path, "itc", 2, noise=0.8, minutes=1)
     finished(ablation, tmp_path, "all", 1, noise=0.8, minutes=1)
@@ -165,18 +192,23 @@ def test_bad_input_is_told_before_anything_is_trained(
     monkeypatch.setattr(ablation.run, "run", None)
     (tmp_path / "other.parquet").write_text("no")
     (tmp_path / "table.md").write_text("<!-- ablation-shop:begin -->")
+    whole = "<!-- ablation-shop:begin -->\nkept\n<!-- ablation-shop:end -->\n"
+    (tmp_path / "whole.md").write_text(whole)
     for data, more, told in (
         (["shop"], ["--write", str(tmp_path / "table.md")], "has no place for shop"),
         (["shop"], ["--write", str(tmp_path / "none.md")], "cannot be read"),
         (["a/shop", "b/shop"], [], "cannot be told apart"),
         ([str(tmp_path / "shop")], [], "has no train.csv, valid.csv, test.csv, test_queries.jsonl"),
         (["other"], [], "other.parquet is no file of the ablation's results"),
+        (["shop"], ["--show", "--write", str(tmp_path / "whole.md")], "has no results of shop; name their folder"),
+        (["shop"], ["--show", "--tune", "1e-4"], "leave one of them out"),
     ):
         monkeypatch.setattr(sys, "argv", ["run.py", "--data", *data, "--out", str(tmp_path), *more])
         with pytest.raises(SystemExit) as ended:
             ablation.run.main()
         error = capsys.readouterr().err
         assert ended.value.code == 2 and error.startswith("error: ") and told in error and error.count("\n") == 1
+    assert (tmp_path / "whole.md").read_text() == whole
 
 
 def test_a_program_that_fails_ends_this_one(ablation: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ def new_file(path: str | Path, mark: str) -> Iterator[TextIO]:
         InputError: something else is there, or the file cannot be written.
     """
     target = Path(path).absolute()
-    if target.exists() and not _has_mark(target, mark):
+    if _exists(target) and not _has_mark(target, mark):
         raise InputError(f"{target} exists and is not an earlier export of this kind; remove it or give another path.")
     temporary = _temporary(target)
     try:
@@ -48,7 +48,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         InputError: there is a file or a folder that is not empty, or the folder cannot be written.
     """
     target = Path(path).absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if _exists(target) and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} exists; remove it or give the path of an empty or new folder.")
     temporary = _temporary(target)
     try:
@@ -58,6 +58,11 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             temporary.replace(target)  # takes the place of an empty folder, never of one that has been filled meanwhile
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exists(target: Path) -> bool:
+    with _telling(target):  # a name that is too long cannot even be asked for
+        return target.exists()
 
 
 def _temporary(target: Path) -> Path:

@@ -173,6 +173,7 @@ def refused(outcome: tuple[int, str, str], message: str, folder: Path) -> None:
         ("fashiongen.full.v1", ["--seed=-1"], "--seed=-1 is too small; give 0 or more"),
         ("fashiongen.full.v1", ["--batch_size=0"], "--batch_size=0 is too small; give 1 or more"),
         ("product_search.v1", ["--queries=none.jsonl"], "none.jsonl cannot be read"),
+        ("fashiongen.full.v1", ["--image_size=7"], "tiny: pictures of 7 px are smaller than a patch"),
         ("zero_shot.v1", ["--prompt=photo"], "has no place for the label"),
         ("fashiongen.full.v1", ["--prompt=a {label}"], "--prompt does not go with fashiongen.full.v1"),
         ("fashiongen.full.v1", ["--spacy_model=xx_none"], "tiny embeds texts without concepts"),

@@ -70,6 +70,7 @@ def load_pretrained(
         else:
             model = read_encoder(found, activation=activation, trust_pickle=trust_pickle)
     if image_size:
+        model.backend.check_image_size(image_size, str(name))
         model.processor = model.processor.with_image_size(image_size)
     return model
 

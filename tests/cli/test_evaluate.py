@@ -295,6 +295,6 @@ def test_a_pipeline_that_is_missing_is_told_before_anything_is_encoded(
     given = ("--spacy_model=xx_none", f"--checkpoint={trained}")  # the last --checkpoint counts
     refused(
         run(*flags(table, tmp_path / "out", "fashiongen.full.v1", *given)),
-        "spacy_model=xx_none: there is no such spaCy pipeline here",
+        "The spaCy pipeline 'xx_none' is not installed",
         tmp_path,
     )

@@ -42,6 +42,12 @@ def local_device() -> torch.device:
     return torch.device("cpu")
 
 
+def device_name() -> str:
+    """What this process computes on: the GPU's name, or `CPU`."""
+    device = local_device()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
 def initialise() -> torch.device:
     """Join the process group named by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT: nccl on GPUs, gloo on CPUs.
 

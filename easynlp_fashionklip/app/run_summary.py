@@ -62,7 +62,7 @@ def run_rows(
             "learning rate",
             f"{args.learning_rate:g}, warm-up over {args.warmup_proportion:.0%} of the steps, then cosine",
         ),
-        ("devices", _devices_told(world)),
+        ("devices", f"{world} x {distributed.device_name()}"),
         *_machine_rows(args, dtype),
         ("sampler", config.batch_sampler),
         ("engine", "DeepSpeed" if config.deepspeed_config else "DDP" if world > 1 else "PyTorch"),
@@ -89,12 +89,6 @@ def _batch_told(config: AppConfig, args: Namespace, world: int) -> str:
         f"{step:,} pairs a step: micro-batches of {args.micro_batch_size}, processes {world}, "
         f"{contrastive:,} compared with each other, accumulation {args.gradient_accumulation_steps}"
     )
-
-
-def _devices_told(world: int) -> str:
-    device = distributed.local_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return f"{world} x {name}"
 
 
 def _machine_rows(args: Namespace, dtype: torch.dtype) -> list[Row]:

@@ -117,7 +117,7 @@ def _columns(rows: list[Any]) -> list[str]:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    flags = argparse.ArgumentParser()
+    flags = argparse.ArgumentParser()  # parsed without any, it has the defaults
     add_command(flags)
     given = [
         name

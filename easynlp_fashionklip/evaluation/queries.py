@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from easynlp_fashionklip.data.jsonl_table import parse_object
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.gallery import codes_of
 from easynlp_fashionklip.graph.csr import offsets_of
@@ -81,21 +81,11 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield number, _object(line, f"{path}, line {number}")
+                    yield number, parse_object(line, f"{path}, line {number}")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}); give a file of queries.") from error
-
-
-def _object(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not JSON; write one object a line.") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{where} holds a {type(record).__name__}, not an object; write one object a line.")
-    return record
 
 
 def _query(record: Mapping[str, Any], where: str) -> SearchQuery:
@@ -109,11 +99,6 @@ def _query(record: Mapping[str, Any], where: str) -> SearchQuery:
         raise InputError(f'{where}: item_ids is no list of product ids; write one, like ["a1", "a2"].')
     if not items:
         raise InputError(f"{where}: the query has no relevant products (item_ids is empty); name them or remove it.")
-    for name, value in (("query_id", record["query_id"]), ("query_text", text), ("kind", record.get("kind"))):
-        if isinstance(value, str) and not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
-            raise InputError(
-                f"{where}: {name} holds half of a character (a lone surrogate, \\ud800 to \\udfff); repair it."
-            )
     ids = tuple(dict.fromkeys(str(item).strip() for item in items))
     return SearchQuery(str(record["query_id"]), text, ids, str(record.get("kind") or ""))
 

@@ -30,7 +30,6 @@ from easynlp_fashionklip.inference.onnx_folder import (
     sha256_of,
 )
 from easynlp_fashionklip.inference.onnx_quantise import quantise as quantise_graph
-from easynlp_fashionklip.models.backends.vision_text import VisionTextBackend
 from easynlp_fashionklip.models.checkpoint import CONFIG, describe_content, first_line, read_json, write_folder
 from easynlp_fashionklip.models.concept_texts import FILES as CONCEPT_FILES
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
@@ -115,14 +114,9 @@ def _refuse_other_content(folder: Path) -> None:
         )
 
 
-def _with_tokenizer(config: Any) -> Any:
-    # Of two towers it is the text tower's; not every transformers 5 makes a configuration of this family by name alone.
-    return config.text_config if config.model_type == VisionTextBackend.model_type else config
-
-
 def _describe(model: DualEncoder, digests: dict[str, str], weights: str) -> OnnxConfig:
     backend, processor = model.backend, model.processor
-    tokenizer_config = backend.tokenizer_config or _with_tokenizer(model.config)
+    tokenizer_config = backend.tokenizer_config or model.config
     padded_length = getattr(processor, "padded_length", 0)
     return OnnxConfig(
         embed_dim=model.embed_dim,

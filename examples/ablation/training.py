@@ -15,13 +15,12 @@ from functools import cache
 from pathlib import Path
 
 import results
-import torch
 from results import Result
 from rows import Row
 from words import save_pipeline
 
 from easynlp_fashionklip.config import parse_user_defined_parameters
-from easynlp_fashionklip.distributed import local_device
+from easynlp_fashionklip.distributed import device_name, local_device
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.run_folder import read_run
 from easynlp_fashionklip.training.precision import NAMES, resolve_precision
@@ -144,10 +143,8 @@ def train(job: Job, row: Row) -> float | None:
 
 def machine(parameters: str) -> str:
     """Device and number type that a training with these parameters computes with here."""
-    device = local_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     asked = parse_user_defined_parameters(parameters).precision
-    return f"{name}, {NAMES[resolve_precision(device, asked, use_amp=False)]}"
+    return f"{device_name()}, {NAMES[resolve_precision(local_device(), asked, use_amp=False)]}"
 
 
 def best_on_valid(model: Path) -> float:

@@ -135,8 +135,8 @@ GOOD = {"query_id": 1, "query_text": "hat", "item_ids": ["a"]}
     [
         ([], "q.jsonl holds no queries"),
         (["", "  "], "q.jsonl holds no queries"),
-        ([GOOD, "{"], "line 2 is not JSON"),
-        ([GOOD, [1]], "line 2 holds a list"),
+        ([GOOD, "{"], "line 2: this is not JSON"),
+        ([GOOD, [1]], "line 2: this is not a JSON object"),
         ([GOOD, {**GOOD, "query_id": 2, "item_ids": []}], "line 2: the query has no relevant products"),
         ([{**GOOD, "item_ids": ["a", "zz"]}], "line 1: product 'zz' is not in the table"),
         ([{**GOOD, "item_ids": "a"}], "item_ids is no list"),
@@ -145,9 +145,9 @@ GOOD = {"query_id": 1, "query_text": "hat", "item_ids": ["a"]}
         ([{**GOOD, "query_text": None}], "query_text is 'None'"),
         ([GOOD, GOOD], "line 2: query_id '1' is already on line 1"),
         ([{"query_id": 1, "item_ids": ["a"]}], "has no 'query_text'"),
-        (["[" * 100_000], "line 1 is not JSON"),
-        ([{**GOOD, "query_text": "\ud800"}], "line 1: query_text holds half of a character"),
-        ([{**GOOD, "kind": "\ud800"}], "line 1: kind holds half of a character"),
+        (["[" * 100_000], "line 1: this is not JSON (it is nested too deeply)"),
+        ([{**GOOD, "query_text": "\ud800"}], "line 1: this is not JSON ('utf-8' codec can't encode"),
+        ([{**GOOD, "kind": "\ud800"}], "line 1: this is not JSON ('utf-8' codec can't encode"),
         ([{"x" * 999: 1}], f"it has '{'x' * 60}'."),
     ],
 )

@@ -24,6 +24,10 @@ from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.processor import ImagePreprocessing, Processor
 from easynlp_fashionklip.models.zoo import load_pretrained
 
+# transformers scales pictures with torchvision where that is installed, which rounds differently (measured: 8e-8 of a
+# pixel's value beyond a step of 1 / 255, and 6e-4 in an embedding).
+ROUNDED = 1e-7 if find_spec("torchvision") else 0.0
+
 THEIRS = {
     "clip": "CLIPModel",
     "siglip": "SiglipModel",
@@ -108,7 +112,7 @@ def test_a_folder_that_transformers_wrote_has_its_embeddings_here(
     with torch.no_grad():
         outputs = theirs(**inputs)
         image_embeds, text_embeds = loaded(**loaded.processor(images=pictures, texts=texts))
-    assert difference(image_embeds, outputs.image_embeds) < (2e-3 if find_spec("torchvision") else 1e-5)
+    assert difference(image_embeds, outputs.image_embeds) < 1e-5 + 1e4 * ROUNDED
     assert difference(text_embeds, outputs.text_embeds) < 1e-5
 
 
@@ -120,7 +124,7 @@ def test_the_saved_processor_is_theirs(family: str, ours: DualEncoder, folder: P
     for shape in SHAPES:
         found = ours.processor.transform(noise(shape))
         wanted = processor(images=noise(shape), return_tensors="pt")["pixel_values"][0]
-        assert difference(found * std, wanted * std) < 1.01 / 255  # with torchvision they are scaled by it
+        assert difference(found * std, wanted * std) <= 1 / 255 + ROUNDED
     options = {"padding": "max_length" if family == "siglip" else True, "truncation": True}
     options["max_length"] = ours.processor.max_length
     assert torch.equal(
@@ -172,7 +176,7 @@ def test_pictures_equal_the_reference_processor(name: str, shape: tuple[int, int
     found = Processor(preprocessing, byte_tokenizer(8), 8).transform(noise(shape))
     wanted = reference(noise(shape), return_tensors="pt")["pixel_values"][0]
     std = torch.tensor(preprocessing.std)[:, None, None]
-    assert difference(found * std, wanted * std) < 1.01 / 255  # with torchvision they are scaled by it
+    assert difference(found * std, wanted * std) <= 1 / 255 + ROUNDED
 
 
 @pytest.mark.parametrize("kind", ["Siglip", "CLIP"])

@@ -42,6 +42,7 @@ class VisionTextBackend(Backend):
         self.embed_dim = self.config.projection_dim
         self.image_size = square_side(getattr(self.config.vision_config, "image_size", None) or _USUAL_SIZE)
         text = self.config.text_config
+        self.tokenizer_config = text
         self.pad_token_id = text.pad_token_id
         unused = text.pad_token_id + 1 if text.model_type in _OFFSET_POSITIONS else 0
         self.max_text_length = (getattr(text, "max_position_embeddings", None) or _UNLIMITED) - unused

@@ -6,7 +6,6 @@ The file is also the program of those processes: `python test_distributed.py FOL
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 import easynlp_fashionklip
 from easynlp_fashionklip import distributed
+from easynlp_fashionklip.app.launch import free_port
 from easynlp_fashionklip.losses import ConceptBatch, ConceptVisualAlignmentLoss, ImageTextContrastiveLoss, total_loss
 
 WORLDS = (2, 3)
@@ -115,12 +115,6 @@ def worker(folder: Path) -> None:
     torch.save({**result, "shared": shared_gradient(), "primitives": primitives()}, folder / f"{distributed.rank()}.pt")
     distributed.barrier()
     distributed.finish()
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module", params=WORLDS)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,16 +11,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["easynlp_fashionklip.app.worker"])
+from processes import context
+
+from easynlp_fashionklip.app.launch import free_port
 
 Hook = Callable[[], None]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _train(argv: Sequence[str], rank: int, world: int, port: int, log: Path, hook: Hook | None) -> None:
@@ -51,7 +44,7 @@ class Run:
         port = free_port()
         self.log = log
         self.processes: list[BaseProcess] = [
-            _context.Process(target=_train, args=(list(argv), rank, world, port, log, hook)) for rank in range(world)
+            context.Process(target=_train, args=(list(argv), rank, world, port, log, hook)) for rank in range(world)
         ]
         for process in self.processes:
             process.start()

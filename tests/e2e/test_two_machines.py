@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from easynlp_fashionklip.app.launch import free_port
 
 Run = Callable[..., Any]
 NUMBERS = ("--learning_rate=1e-3", "--random_seed=42", "--data_threads=0", "--epoch_num=1")
@@ -71,10 +72,7 @@ def train_on_two(catalogue: Path, tmp_path: Path, console_script: Run, arguments
 
 
 def test_two_commands_on_this_machine(train_on_two: Callable[..., Path], alone: list[float]) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = train_on_two("127.0.0.1", port, [[], []])
+    folder = train_on_two("127.0.0.1", free_port(), [[], []])
     assert losses(folder) == pytest.approx(alone, abs=1e-3)
 
 

@@ -45,6 +45,9 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "graph"
 
 
+_context = multiprocessing.get_context("fork")
+
+
 def _die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -70,7 +73,7 @@ def _replace_and_die(target: Path, step: str, exchanges: bool) -> None:
 @pytest.mark.parametrize("exchanges", [True, False], ids=["exchanged", "renamed twice"])
 @pytest.mark.parametrize("step", ["_to_disk 1", "_exchange 1", "rename 1", "rename 2", "rmtree 1", "rmtree 2"])
 def test_killed_anywhere(target: Path, step: str, exchanges: bool) -> None:
-    process = multiprocessing.get_context("fork").Process(target=_replace_and_die, args=(target, step, exchanges))
+    process = _context.Process(target=_replace_and_die, args=(target, step, exchanges), daemon=True)
     process.start()
     process.join(30)
     assert process.exitcode in (0, -signal.SIGKILL)
@@ -131,7 +134,7 @@ def test_a_reader_beside_a_writer_sees_whole_ones(
     if not exchanges:
         monkeypatch.setattr(directory, "_exchange", lambda *given: False)
     monkeypatch.setattr(directory, "_to_disk", lambda folder: None)  # more replacements a second
-    writer = multiprocessing.get_context("fork").Process(target=_replace_often, args=(target,))
+    writer = _context.Process(target=_replace_often, args=(target,), daemon=True)
     writer.start()
     seen = set()
     while writer.is_alive():

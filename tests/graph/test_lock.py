@@ -77,7 +77,7 @@ def test_waiting_writers_lose_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     counter = tmp_path / "counter"
     counter.write_text("0")
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_append, args=(tmp_path / "graph", counter)) for _ in range(3)]
+    processes = [context.Process(target=_append, args=(tmp_path / "graph", counter), daemon=True) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import multiprocessing
+from processes import on_processes
 
 from easynlp_fashionklip.data.catalogue import open_catalogue
 from easynlp_fashionklip.data.images import open_image
@@ -142,16 +140,6 @@ def test_texts_handed_out_a_batch_at_a_time(model: DualEncoder, batch_size: int)
     encode_texts_to(store, model, 0, TEXTS.__getitem__)
 
 
-def _encode_share(rank: int, world: int, port: int, model: DualEncoder, results: Any) -> None:
-    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    from easynlp_fashionklip import distributed
-
-    distributed.initialise()
-    results.put(_handed_out(model))
-    distributed.finish()
-
-
 def _handed_out(model: DualEncoder) -> np.ndarray:
     found: dict[int, np.ndarray] = {}
 
@@ -165,16 +153,5 @@ def _handed_out(model: DualEncoder) -> np.ndarray:
 @pytest.mark.usefixtures("on_the_cpu")
 def test_every_process_is_handed_all_texts_in_the_same_bits(model: DualEncoder) -> None:
     """Three batches on two processes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    workers = [context.Process(target=_encode_share, args=(rank, 2, port, model, results)) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    answers = [results.get(timeout=60) for _ in workers]
-    for worker in workers:
-        worker.join(timeout=60)
-    for answer in answers:
+    for answer in on_processes(2, _handed_out, model):
         np.testing.assert_array_equal(answer, _handed_out(model))

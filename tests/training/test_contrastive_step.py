@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, multiprocessing, nn
+from processes import on_processes
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from easynlp_fashionklip import distributed
@@ -206,54 +205,34 @@ def share_of(world: int, rank: int) -> list[int]:
     return ROWS[rank * len(ROWS) // world : (rank + 1) * len(ROWS) // world]
 
 
-def _worker(rank: int, world: int, port: int, make_task: Make, make_batch: Make, results: Any) -> None:
-    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    distributed.initialise()
-    for name, settings in SETTINGS.items():
-        for size in (2, 7):  # of 3 rows: two micro-batches here, one there
-            task = make_task(**settings)
-            engine = Engine(task)
-            batches = [make_batch(task, part) for part in pieces(share_of(world, rank), size)]
-            bank = task.bank.embeds.clone()
-            contrastive_step(task, engine, batches, last=False)
-            task.bank.embeds.copy_(bank)
-            task.zero_grad()
-            before = engine.messages
-            losses = contrastive_step(task, engine, batches)
-            gradients = {key: value.numpy() for key, value in gradients_of(task).items()}
-            told = {key: float(value) for key, value in losses.items()}
-            results.put((rank, name, size, told, gradients, (before, engine.messages)))
-    distributed.barrier()
-    distributed.finish()
-
-
-def run(world: int, make_task: Make, make_batch: Make) -> list[Any]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    workers = [
-        context.Process(target=_worker, args=(rank, world, port, make_task, make_batch, results))
-        for rank in range(world)
-    ]
-    for worker in workers:
-        worker.start()
-    try:
-        return [results.get(timeout=60) for _ in range(world * len(SETTINGS) * 2)]
-    finally:
-        for worker in workers:
-            worker.join(timeout=30)
-            worker.kill()
+def _steps(given: list[tuple[FashionKLIPTask, list[list[dict[str, Any]]]]]) -> list[Any]:
+    """Losses, gradients and messages of one step of each task on this process's batches."""
+    found = []
+    for task, shares in given:
+        batches, engine = shares[distributed.rank()], Engine(task)
+        bank = task.bank.embeds.clone()
+        contrastive_step(task, engine, batches, last=False)
+        task.bank.embeds.copy_(bank)
+        task.zero_grad()
+        before = engine.messages
+        losses = {name: float(value) for name, value in contrastive_step(task, engine, batches).items()}
+        gradients = {name: value.numpy() for name, value in gradients_of(task).items()}
+        found.append((losses, gradients, (before, engine.messages)))
+    return found
 
 
 @pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_with_uneven_shares_equal_one(make_task: Make, make_batch: Make, world: int) -> None:
+    names = [name for name in SETTINGS for _ in (2, 7)]
+    given = []
+    for name, size in zip(names, (2, 7) * len(SETTINGS), strict=True):  # of 3 rows: two micro-batches here, one there
+        task = make_task(**SETTINGS[name])
+        shares = [[make_batch(task, part) for part in pieces(share_of(world, rank), size)] for rank in range(world)]
+        given.append((task, shares))
     expected = {name: one_shot(make_task, make_batch, settings) for name, settings in SETTINGS.items()}
-    for _, name, _, losses, gradients, (before, after) in run(world, make_task, make_batch):
-        got = {key: torch.from_numpy(value) for key, value in gradients.items()}
-        assert_same((losses, got), expected[name])
-        assert before == 0
-        assert after == 1  # one bucket
+    for found in on_processes(world, _steps, given):
+        for name, (losses, gradients, (before, after)) in zip(names, found, strict=True):
+            assert_same((losses, {key: torch.from_numpy(value) for key, value in gradients.items()}), expected[name])
+            assert before == 0
+            assert after == 1  # one bucket

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import zero_program
 from torch import Tensor
 
 import easynlp_fashionklip
+from easynlp_fashionklip.app.launch import free_port
 from easynlp_fashionklip.models.zoo import load_pretrained
 
 pytest.importorskip("deepspeed", reason="the extra [deepspeed] is not installed")
@@ -29,16 +29,13 @@ FAST = ("zero1", "zero2")
 def run_processes(folder: Path, world: int, names: Sequence[str]) -> Results:
     """What each of `world` processes of zero_program.py found."""
     folder.mkdir(exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     root = Path(easynlp_fashionklip.__file__).parents[1]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
         "CUDA_VISIBLE_DEVICES": "",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(free_port()),
         "WORLD_SIZE": str(world),
     }
     processes = [

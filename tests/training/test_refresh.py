@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import multiprocessing
+from processes import on_processes
 
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.pairs import stable_key
@@ -68,30 +66,10 @@ def rounds(task: FashionKLIPTask) -> Outcome:
     return tables, ranked
 
 
-def _one_of(rank: int, world: int, port: int, task: FashionKLIPTask, results: Any) -> None:
-    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    from easynlp_fashionklip import distributed
-
-    distributed.initialise()
-    results.put(rounds(task))
-    distributed.finish()
-
-
-def on_processes(world: int, task: FashionKLIPTask) -> list[Outcome]:
-    """What each of some gloo processes comes to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    workers = [context.Process(target=_one_of, args=(rank, world, port, task, results)) for rank in range(world)]
-    for worker in workers:
-        worker.start()
-    answers = [results.get(timeout=120) for _ in workers]
-    for worker in workers:
-        worker.join(timeout=60)
-    return answers
+def _rounds(task: FashionKLIPTask, prompts_at_once: int) -> Outcome:
+    """`rounds` on one of several processes."""
+    refresh.PROMPTS_AT_ONCE = prompts_at_once
+    return rounds(task)
 
 
 @pytest.mark.usefixtures("on_the_cpu")
@@ -109,7 +87,7 @@ def test_any_number_of_processes_comes_to_the_same_bits(
     assert ranked[0] == len(many)
     assert not np.array_equal(tables[3], tables[8])  # the change shows
     for world in (2, 3):
-        for found, counts in on_processes(world, make_task(many, freeze, **settings)):
+        for found, counts in on_processes(world, _rounds, make_task(many, freeze, **settings), 16):
             assert counts == ranked
             for one, other in zip(found, tables, strict=True):
                 assert one.dtype == other.dtype
@@ -120,7 +98,7 @@ def test_any_number_of_processes_comes_to_the_same_bits(
 def test_more_processes_than_blocks_of_prompts(many: ConceptGraph) -> None:
     """All prompts fit into two blocks: the third process encodes nothing."""
     expected, _ = rounds(make_task(many))
-    for found, _ in on_processes(3, make_task(many)):
+    for found, _ in on_processes(3, _rounds, make_task(many), refresh.PROMPTS_AT_ONCE):
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import multiprocessing
+from processes import on_processes
 
+from easynlp_fashionklip import distributed
 from easynlp_fashionklip.freezing import parse_freezing
 from easynlp_fashionklip.graph import ConceptGraph
 from easynlp_fashionklip.inference.encode import encode_texts
@@ -247,20 +246,13 @@ def test_duplicates_are_negatives_where_asked(make_task: Make, make_batch: Make)
     assert losses[0] != losses[1]
 
 
-def _train_share(rank: int, world: int, port: int, make: Any, results: Any) -> None:
-    """One process's loss and gradient of its half of rows 0, 1, 3, 4."""
-    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    from easynlp_fashionklip import distributed
-
-    distributed.initialise()
-    task, batches = make
+def _train_share(task: FashionKLIPTask, batches: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, Any]]:
+    """This process's loss and gradient of its half of rows 0, 1, 3, 4."""
     model = torch.nn.parallel.DistributedDataParallel(task)
-    losses = task.compute_loss(model(batches[rank]))
+    losses = task.compute_loss(model(batches[distributed.rank()]))
     losses["loss"].backward()
     gradients = {name: value.grad.numpy() for name, value in task.named_parameters() if value.grad is not None}
-    results.put((rank, {name: float(value.detach()) for name, value in losses.items()}, gradients))
-    distributed.finish()
+    return {name: float(value.detach()) for name, value in losses.items()}, gradients
 
 
 @pytest.mark.usefixtures("on_the_cpu")
@@ -272,20 +264,7 @@ def test_two_processes_have_the_loss_and_gradient_of_one(make_task: Make, make_b
     gradients = {name: value.grad.clone() for name, value in task.named_parameters() if value.grad is not None}
     task.zero_grad(set_to_none=True)
     task.bank.embeds.copy_(saved)
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    shares = (task, [make_batch(task, [0, 1]), make_batch(task, [3, 4])])
-    workers = [context.Process(target=_train_share, args=(rank, 2, port, shares, results)) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    answers = [results.get(timeout=60) for _ in workers]
-    for worker in workers:
-        worker.join(timeout=60)
-    for _, losses, grads in answers:
+    for losses, grads in on_processes(2, _train_share, task, [make_batch(task, [0, 1]), make_batch(task, [3, 4])]):
         for name, value in losses.items():
             assert value == pytest.approx(float(expected[name].detach()), abs=1e-5), name
         assert grads.keys() == gradients.keys()

@@ -153,7 +153,7 @@ def test_of_two_processes_one_downloads_and_the_other_waits(mirror: Any) -> None
     mirror.delay = threading.Event()
     context = multiprocessing.get_context("fork")
     results: Any = context.Queue()
-    processes = [context.Process(target=_fetch, args=(results,)) for _ in range(2)]
+    processes = [context.Process(target=_fetch, args=(results,), daemon=True) for _ in range(2)]
     for process in processes:
         process.start()
     end = time.monotonic() + 20

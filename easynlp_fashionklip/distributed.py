@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -63,8 +64,13 @@ def initialise() -> torch.device:
 
 
 def finish() -> None:
-    """Leave the process group, if any."""
+    """Leave the process group, if any; the model that it trained must have gone before.
+
+    A DistributedDataParallel that holds the group's last reference destroys it while it holds Python's lock: there it
+    waits for gloo's thread, which may be waiting for that lock.
+    """
     if dist.is_available() and dist.is_initialized():
+        gc.collect()  # what is in reference cycles
         dist.destroy_process_group()
 
 

@@ -1,7 +1,4 @@
-"""A function on several processes that talk over gloo, as the ranks of a training run do.
-
-The processes are fresh ones: a fork of the tests' own, which has run threads of torch and others, hangs now and then.
-"""
+"""A function on several fresh processes that talk over gloo, as the ranks of a training run do."""
 
 from __future__ import annotations
 
@@ -26,7 +23,8 @@ def on_processes(world: int, function: Callable[..., Any], *args: Any, seconds: 
     """What `function(*args)` returns on each of `world` processes on the CPU, by rank.
 
     Each has its own copy of `args`; `function` is one of a module, and what it returns holds no tensors. The first
-    exception of a process, or too long a wait, fails the test; none of the processes outlives the call.
+    exception of a process, or too long a wait, fails the test; none of the processes outlives the call. A model that
+    the function wraps in DistributedDataParallel must go with it, see `distributed.finish`.
     """
     sent = io.BytesIO()
     torch.save(args, sent)

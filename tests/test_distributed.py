@@ -5,6 +5,7 @@ The file is also the program of those processes: `python test_distributed.py FOL
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from processes import on_processes
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -188,6 +190,32 @@ def test_primitives_of_several_processes(ranks: list[dict[str, Any]]) -> None:
             "sum": [world, sum(range(world))],
             "any": [False, True, True, True],
         }
+
+
+class Dying:
+    """In a reference cycle; says at its end whether the process group was still there."""
+
+    def __init__(self, said: list[bool]) -> None:
+        self.cycle, self.said = self, said
+
+    def __del__(self) -> None:
+        self.said.append(torch.distributed.is_initialized())
+
+
+def finished() -> list[bool]:
+    gc.collect()
+    gc.disable()
+    said: list[bool] = []
+    Dying(said)
+    distributed.finish()
+    distributed.initialise()  # for what follows in this process
+    return said
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_what_a_training_leaves_goes_before_its_group() -> None:
+    """Otherwise a process of several may hang at its end, see `distributed.finish`."""
+    assert on_processes(1, finished) == [[True]]
 
 
 def test_a_single_process_needs_no_group() -> None:

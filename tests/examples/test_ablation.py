@@ -25,7 +25,7 @@ from easynlp_fashionklip.graph.builder import build_graph
 from easynlp_fashionklip.graph.pipeline import load_spacy
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ablation"
-MODULES = ("results", "rows", "words", "training", "table", "run")
+MODULES = ("results", "rows", "words", "training", "table", "run", "queries")
 PRODUCTS = [f"p{number}" for number in range(40)]
 
 
@@ -270,3 +270,72 @@ def test_a_row_from_tables_to_scores(
         assert not (job.folder / "model").exists()
     text = shop_table(ablation, tmp_path / "out")
     assert len(text.splitlines()) == 2 + 5
+
+
+def shop(folder: Path) -> Path:
+    """The tables of `shop_runs`: queries 0 to 9 are in training texts, two of three are about coats."""
+    folder.mkdir()
+    (folder / "train.csv").write_text(
+        "product_id,image,caption\n" + "".join(f"t{n},t.jpg,A (Query {n})\n" for n in range(10)) + "t,t.jpg,query\n"
+    )
+    (folder / "valid.csv").write_text("product_id,image,caption\n")
+    lines = [f"{one},{one}.jpg,text,{'coat' if n // 2 % 3 else 'hat'}\n" for n, one in enumerate(PRODUCTS)]
+    (folder / "test.csv").write_text("product_id,image,caption,category\n" + "".join(lines))
+    kinds = ["few"] * 4 + ["many"] * 16
+    records = [
+        {"query_id": n, "query_text": f"query {n}", "kind": kind, "item_ids": PRODUCTS[2 * n : 2 * n + 2]}
+        for n, kind in enumerate(kinds)
+    ]
+    (folder / "test_queries.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    return folder
+
+
+def test_where_the_gain_in_search_comes_from(
+    ablation: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shop(tmp_path / "shop")
+    argv = ["queries.py", "--data", str(data), "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(SystemExit, match="2"):
+        ablation.queries.main()
+    assert "has no seed of both rows, all and itc" in capsys.readouterr().err
+    tables = ablation.training.digest_of_tables(data)
+    for seed in (1, 2):
+        finished(ablation, tmp_path, "itc", seed, noise=1.5, minutes=1, tables=tables)
+        finished(ablation, tmp_path, "all", seed, noise=0.1, minutes=1, tables=tables)
+    ablation.queries.main()
+    out = capsys.readouterr().out
+    results = ablation.results.load(tmp_path / "shop.parquet")
+    values = {
+        row: np.mean([results[row, n].runs["search"].values["mAP"] for n in (1, 2)], axis=0) for row in ("itc", "all")
+    }
+    for name, chosen in {
+        "all": slice(None),
+        "few": slice(4),
+        "many": slice(4, None),
+        "in training texts": slice(10),
+        "in none of them": slice(10, None),
+    }.items():
+        _, number, before, after, gain, _ = cells(out, f"{name} |")
+        means = [100 * values[row][chosen].mean() for row in ("itc", "all")]
+        assert int(number) == len(values["itc"][chosen])
+        assert [float(before), float(after)] == pytest.approx(means, abs=0.06)
+        assert float(gain.split(" ")[0]) == pytest.approx(means[1] - means[0], abs=0.06)
+        assert gain.endswith("(p < 0.001)") == (name in ("all", "many"))  # of ten, no p can be as small
+    assert cells(out, "few |")[4].split(" ")[1] == "–"  # four queries: no interval
+    assert all(cells(out, f"{name} |")[5] == "–" for name in ("all", "few"))  # two categories: none either
+    assert "mean_recall, seeds 1, 2: +" in out
+    monkeypatch.setattr(sys, "argv", [*argv, "--category", "group"])
+    (data / "test.csv").write_text((data / "test.csv").read_text().replace("text,coat", "text,cap", 1))
+    with pytest.raises(SystemExit, match="2"):
+        ablation.queries.main()
+    assert "is of other tables than those in" in capsys.readouterr().err
+
+
+def test_categories_of_queries_and_words_side_by_side(ablation: SimpleNamespace) -> None:
+    queries = [SearchQuery("0", "x", ("a", "b", "c")), SearchQuery("1", "y", ("a", "b")), SearchQuery("2", "z", ("b",))]
+    found = ablation.queries.categories_of(queries, {"a": "hat", "b": "coat", "c": "hat"})
+    assert found[0] != found[1] == found[2]  # hat; of two as frequent the first by name
+    texts = ["Black leggings/tights. Soft", "a red-dress", "dress red"]
+    phrases = ["leggings tights", "tights soft", "black tights", "red dress", "legging", "soft a"]
+    assert ablation.queries.in_texts(phrases, texts).tolist() == [True, True, False, True, False, False]

@@ -67,7 +67,7 @@ def report(data: Path, options: argparse.Namespace) -> str:
     queries = read_queries(data / "test_queries.jsonl", [row["product_id"] for row in rows])
     first, second = (averaged([run["search"] for run in runs]) for runs in (before, after))
     categories = categories_of(queries, {row["product_id"]: row[options.category] for row in rows})
-    lines = ["| queries | number | " + f"{options.against} | {options.row} | difference | drawing categories |"]
+    lines = [f"| queries | number | {options.against} | {options.row} | difference | drawing categories |"]
     lines.append("|---|---|---|---|---|---|")
     lines += [
         line(name, chosen, first, second, categories)

@@ -326,7 +326,11 @@ def test_where_the_gain_in_search_comes_from(
     assert all(cells(out, f"{name} |")[5] == "–" for name in ("all", "few"))  # two categories: none either
     assert "mean_recall, seeds 1, 2: +" in out
     monkeypatch.setattr(sys, "argv", [*argv, "--category", "group"])
+    with pytest.raises(SystemExit, match="2"):
+        ablation.queries.main()
+    assert "test.csv has no column 'group'; name one with --category" in capsys.readouterr().err
     (data / "test.csv").write_text((data / "test.csv").read_text().replace("text,coat", "text,cap", 1))
+    ablation.training.digest_of_tables.cache_clear()
     with pytest.raises(SystemExit, match="2"):
         ablation.queries.main()
     assert "is of other tables than those in" in capsys.readouterr().err

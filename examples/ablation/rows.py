@@ -37,6 +37,7 @@ ROWS = {
     "grouped": Row("+ CVA `image`, grouped batches", f"batch_sampler=grouped {PLAIN}"),
     "texts": Row("+ concepts in texts, without node embeddings", "node_learning_rate=0"),
     "all": Row("**all: + node embeddings (default)**"),
+    "all-text": Row("all, two layers of the text tower trained, too", "train_layers=2"),
     "no-cva": Row("all, without CVA", "cva_weight=0"),
     "no-hierarchy": Row("all, without the hierarchy", "hierarchy=false"),
     "all-both": Row("all, CVA `both`", "cva_variant=both"),

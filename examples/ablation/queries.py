@@ -11,7 +11,6 @@ category ("blazer", "beige blazer") share products, so that intervals over queri
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import sys
 from collections import Counter
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from results import load
 from rows import BASELINE, ROWS
-from table import averaged
+from table import averaged, interval, shown
 from training import digest_of_tables
 
 from easynlp_fashionklip.data.catalogue import open_catalogue
@@ -30,7 +29,7 @@ from easynlp_fashionklip.data.table import Catalogue
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
 from easynlp_fashionklip.evaluation.queries import SearchQuery, read_queries
-from easynlp_fashionklip.evaluation.resampling import Difference, compare
+from easynlp_fashionklip.evaluation.resampling import compare
 from easynlp_fashionklip.evaluation.search_protocols import SEARCHED
 
 MEASURES = {"retrieval": "mean_recall", "search": "mAP"}
@@ -108,11 +107,11 @@ def groups(queries: Sequence[SearchQuery], training: Catalogue) -> dict[str, np.
 
 def in_texts(phrases: Sequence[str], texts: Sequence[str]) -> np.ndarray:
     """Whether one of the texts holds a phrase's words side by side, punctuation and case aside: bool (n,)."""
-    joined = "\n".join(" " + " ".join(words(text)) + " " for text in texts)
-    return np.array([f" {' '.join(words(phrase))} " in joined for phrase in phrases], bool)
+    joined = "\n".join(" " + " ".join(words_of(text)) + " " for text in texts)
+    return np.array([f" {' '.join(words_of(phrase))} " in joined for phrase in phrases], bool)
 
 
-def words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """Letters and digits that stand together, in lower case."""
     return re.findall(r"\w+", text.casefold())
 
@@ -130,16 +129,8 @@ def line(name: str, chosen: np.ndarray, first: ProtocolRun, second: ProtocolRun,
     parts = [part_of(run, chosen, run.clusters[SEARCHED][chosen]) for run in (first, second)]
     by_query = compare(*parts)["mAP"]
     by_category = compare(*(part_of(run, chosen, categories[chosen]) for run in (first, second)))["mAP"]
-    p = "p < 0.001" if by_query.p < 0.001 else f"p = {by_query.p:.3f}"
-    return (
-        f"| {name} | {int(chosen.sum())} | {by_query.first:.1f} | {by_query.second:.1f} | {by_query.difference:+.1f} "
-        f"{interval(by_query)} ({p}) | {interval(by_category)} |"
-    )
-
-
-def interval(found: Difference) -> str:
-    """`[+1.2, +3.4]`; a dash where too little was drawn."""
-    return "–" if math.isnan(found.low) else f"[{found.low:+.1f}, {found.high:+.1f}]"
+    cells = [name, str(int(chosen.sum())), f"{by_query.first:.1f}", f"{by_query.second:.1f}", shown(by_query)]
+    return "| " + " | ".join([*cells, interval(by_category)]) + " |"
 
 
 def part_of(run: ProtocolRun, chosen: np.ndarray, clusters: np.ndarray) -> ProtocolRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from rows import BASELINE, ROWS
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
-from easynlp_fashionklip.evaluation.resampling import compare
+from easynlp_fashionklip.evaluation.resampling import Difference, compare
 
 SHOWN = {"retrieval": ("mean_recall",), "search": ("mAP", "P@10", "nDCG@10")}
 TESTED = ("mean_recall", "mAP")
@@ -60,14 +61,23 @@ def _machines(done: Sequence[Result]) -> str:
 
 
 def _difference(done: Sequence[Result], baseline: Sequence[Result], protocol: str, measure: str) -> str:
-    """`+3.1 (p = 0.002)`, of the seeds that both have, each query's values averaged over them."""
+    """Of the seeds that both have, each query's values averaged over them."""
     seeds = {one.seed for one in done} & {one.seed for one in baseline}
     if not seeds:
         return ""
     first, second = (averaged([one.runs[protocol] for one in both if one.seed in seeds]) for both in (baseline, done))
-    found = compare(first, second)[measure]
+    return shown(compare(first, second)[measure])
+
+
+def shown(found: Difference) -> str:
+    """`+3.1 [+1.2, +5.0] (p = 0.002)`."""
     p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
-    return f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}] ({p})"
+    return f"{found.difference:+.1f} {interval(found)} ({p})"
+
+
+def interval(found: Difference) -> str:
+    """`[+1.2, +5.0]`; a dash where too little was drawn."""
+    return "–" if math.isnan(found.low) else f"[{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def averaged(runs: Sequence[ProtocolRun]) -> ProtocolRun:

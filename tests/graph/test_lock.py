@@ -23,9 +23,8 @@ HOLDER = """
 import os, sys, time
 from easynlp_fashionklip.graph.lock import hold
 with hold(sys.argv[1]):
-    if len(sys.argv) > 2 and os.fork() == 0:
-        time.sleep(60)
-    print("held", flush=True)
+    if len(sys.argv) == 2 or os.fork() == 0:  # with a child, it is the child that says so: it has begun by then
+        print("held", flush=True)
     time.sleep(60)
 """
 

@@ -77,6 +77,7 @@ def gather_state(task: FashionKLIPTask, engine: Engine, table: str) -> dict[str,
         "bank": task.bank.state_dict(),
         "itc": task.itc.state_dict(),
         "knowledge": None if task.knowledge is None else task.knowledge.state_dict(),
+        "prompts": task.kept_prompts,
         "random": _gather_to_first(random_state(distributed.local_device())),
     }
 
@@ -134,6 +135,8 @@ def restore(
         )
     _restore_knowledge(named, task, state)
     _require_same_texts(named, task, state)
+    if state.get("prompts") is not None and not task.config.prompt_gradient:
+        task.keep_prompts(state["prompts"])
     shares = resume_points.file_of(prefix, resume_points.SHARES)
     if not shares.is_dir():  # they hold the weights, too
         _restore_weights(named, task, weights, state["itc"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -97,17 +98,20 @@ class FashionKLIPTask(nn.Module):
 
         return self.model.project_text(cache.get(keys, compute).to(device))
 
-    def encode_concepts(self, concepts: Tensor) -> Tensor:
-        """(n,) concept numbers -> (n, d): e_c of `models.concept_texts`, or without it the prompts' unit vectors."""
-        prompts = self._encode_prompts(concepts)
+    def encode_concepts(self, concepts: Tensor, anew: bool = False) -> Tensor:
+        """(n,) concept numbers -> (n, d): e_c of `models.concept_texts`, or without it the prompts' unit vectors.
+
+        Prompts are encoded `anew`, with the text tower as it is, or may be those kept from the latest refresh.
+        """
+        prompts = self._encode_prompts(concepts, anew and not self.model.text_tower_frozen)
         return prompts if self.model.concepts is None else self.model.concepts(concepts, prompts)
 
-    def _encode_prompts(self, concepts: Tensor) -> Tensor:
+    def _encode_prompts(self, concepts: Tensor, anew: bool) -> Tensor:
         if len(concepts) == 0:  # with gradient: all processes must take part in the backward pass of the gathering
             nothing = torch.zeros(0, self.model.embed_dim, device=self.model.logit_scale.device)
             return nothing.requires_grad_(torch.is_grad_enabled())
         assert self._prompts is not None
-        if self._concept_cache is not None:
+        if self._concept_cache is not None and not anew:
             return self._encode_text(self._prompts.tokens(concepts), concepts, self._concept_cache)
         return self.model.encode_prompts(**self._prompts.tokens(concepts))
 
@@ -119,7 +123,8 @@ class FashionKLIPTask(nn.Module):
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            concepts.set_vectors(encode_prompts(self.knowledge, self.model.embed_dim, self.encode_concepts))
+            encode = partial(self.encode_concepts, anew=True)
+            concepts.set_vectors(encode_prompts(self.knowledge, self.model.embed_dim, encode))
         self.model.train(training)
 
     def refresh_prototypes(self) -> RefreshReport | None:
@@ -129,9 +134,37 @@ class FashionKLIPTask(nn.Module):
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
+            self._keep_prompts(self.knowledge)
             report = refresh(self.knowledge, self.bank, self.encode_concepts)
         self.model.train(training)
         return report
+
+    def _keep_prompts(self, knowledge: ConceptKnowledge) -> None:
+        """Where the text tower trains without the prompts' gradient, encode them to be used until the next refresh."""
+        if self.config.prompt_gradient or self.model.text_tower_frozen:
+            return
+        width = self._prompt_outputs(torch.zeros(1, dtype=torch.int64)).shape[1]
+        self.keep_prompts(encode_prompts(knowledge, width, self._prompt_outputs))
+
+    def _prompt_outputs(self, concepts: Tensor) -> Tensor:
+        assert self._prompts is not None
+        tokens = {
+            name: values.to(self.model.logit_scale.device) for name, values in self._prompts.tokens(concepts).items()
+        }
+        return self.model.text_tower_output(**tokens)
+
+    @property
+    def kept_prompts(self) -> Tensor | None:
+        """(C, h), what the text tower made of the prompts at the latest refresh; None where each step encodes them."""
+        cache = self._concept_cache
+        if self.model.text_tower_frozen or cache is None or not cache.complete:
+            return None
+        return cache.read(torch.arange(cache.num_keys))
+
+    def keep_prompts(self, outputs: Tensor) -> None:
+        """Use these (C, h), as of `kept_prompts`, from now on."""
+        self._concept_cache = FrozenTowerCache(len(outputs))
+        self._concept_cache.store(torch.arange(len(outputs)), outputs)
 
     def global_batch(self, micro_batches: Sequence[Batch]) -> GlobalBatch:
         """Exchange what the processes must know of a contrastive batch: its pairs and their unique concepts.

@@ -38,6 +38,7 @@ ROWS = {
     "texts": Row("+ concepts in texts, without node embeddings", "node_learning_rate=0"),
     "all": Row("**all: + node embeddings (default)**"),
     "all-text": Row("all, two layers of the text tower trained, too", "train_layers=2"),
+    "all-kept": Row("all, two layers of the text tower trained, prompts kept", "train_layers=2 prompt_gradient=false"),
     "no-cva": Row("all, without CVA", "cva_weight=0"),
     "no-hierarchy": Row("all, without the hierarchy", "hierarchy=false"),
     "all-both": Row("all, CVA `both`", "cva_variant=both"),

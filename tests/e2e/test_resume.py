@@ -132,10 +132,10 @@ def test_killed_between_steps(step: int, whole: Path, argv_of: Any, tmp_path: Pa
 
 
 def test_all_other_ways_to_train_killed(argv_of: Any, tmp_path: Path) -> None:
-    """Gradient caching, sigmoid, tiles, grouped batches, an uneven end and checkpointing, at once."""
+    """Gradient caching, sigmoid, tiles, grouped batches, an uneven end, checkpointing and kept prompts, at once."""
     parameters = (
         "contrastive_batch_size=8 itc_loss=sigmoid loss_chunk=3 batch_sampler=grouped drop_last=false "
-        "gradient_checkpointing=true"
+        "gradient_checkpointing=true prompt_gradient=false"
     )
     folders = [tmp_path / name / "out" for name in ("whole", "killed")]
     for folder in folders:
@@ -149,6 +149,7 @@ def test_all_other_ways_to_train_killed(argv_of: Any, tmp_path: Path) -> None:
     resume(argvs[1], folders[1])
     assert_equal_runs(*folders)
     assert point(folders[1])["itc"]
+    assert point(folders[1])["prompts"] is not None
 
 
 def kill_at(run: Run, folder: Path, step: int) -> None:

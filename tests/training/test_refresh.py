@@ -35,11 +35,13 @@ def many() -> ConceptGraph:
     return build_graph(TEXTS, PRODUCT_IDS, spacy.blank("en"), min_frequency=1)
 
 
-def make_task(graph: ConceptGraph, freeze: str = "none", **settings: Any) -> FashionKLIPTask:
+def make_task(
+    graph: ConceptGraph, freeze: str = "none", prompt_gradient: bool = True, **settings: Any
+) -> FashionKLIPTask:
     """`tiny` over the products of TEXTS, a bank of random pictures, no prototypes yet."""
     model = load_pretrained("tiny")
     model.freeze(parse_freezing(freeze))
-    task = FashionKLIPTask(model, AppConfig(), len(TEXTS))
+    task = FashionKLIPTask(model, AppConfig(prompt_gradient=prompt_gradient), len(TEXTS))
     keys = np.array([stable_key(one) for one in PRODUCT_IDS], dtype=np.int64)
     task.attach(ConceptKnowledge(graph, keys, PrototypeSettings(num_candidates=6, num_prototypes=3, **settings)))
     random = torch.Generator().manual_seed(0)
@@ -75,8 +77,14 @@ def _rounds(task: FashionKLIPTask, prompts_at_once: int) -> Outcome:
 @pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize(
     ("freeze", "settings"),
-    [("none", {}), ("text", {}), ("none", {"refresh_tolerance": 0.0}), ("none", {"scope": "paper"})],
-    ids=["trained", "frozen", "tolerance", "paper"],
+    [
+        ("none", {}),
+        ("text", {}),
+        ("none", {"prompt_gradient": False}),
+        ("none", {"refresh_tolerance": 0.0}),
+        ("none", {"scope": "paper"}),
+    ],
+    ids=["trained", "frozen", "kept", "tolerance", "paper"],
 )
 def test_any_number_of_processes_comes_to_the_same_bits(
     many: ConceptGraph, monkeypatch: pytest.MonkeyPatch, freeze: str, settings: dict[str, Any]

@@ -1,0 +1,93 @@
+"""`prompt_gradient=false`: the text tower sees the prompts once a refresh, and learns from the captions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from easynlp_fashionklip.freezing import parse_freezing
+from easynlp_fashionklip.training.task import FashionKLIPTask
+
+Make = Callable[..., Any]
+ALL = torch.arange(5)
+
+
+def tower(task: FashionKLIPTask) -> Iterator[torch.nn.Parameter]:
+    return task.model.backend.text_tower.parameters()
+
+
+def move(task: FashionKLIPTask, head: bool = False) -> None:
+    """Another text tower, or head, as training would make it."""
+    noise = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in [task.model.backend.model.text_projection.weight] if head else tower(task):
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=noise))
+
+
+def test_at_a_refresh_concepts_are_those_of_the_encoder(make_task: Make) -> None:
+    kept, usual = make_task(prompt_gradient=False), make_task()
+    assert usual.kept_prompts is None
+    torch.testing.assert_close(kept.encode_concepts(ALL), usual.encode_concepts(ALL), atol=1e-5, rtol=0)
+
+
+def test_the_tower_learns_from_captions_alone(make_task: Make, make_batch: Make) -> None:
+    task = make_task(prompt_gradient=False)
+    outputs = task(make_batch(task, [0, 1, 3]))
+    outputs["concept_embeds"][:, 0].sum().backward()
+    assert all(parameter.grad is None for parameter in tower(task))
+    assert task.model.backend.model.text_projection.weight.grad.abs().sum() > 0
+    assert task.model.concepts.nodes.grad.abs().sum() > 0
+    task.compute_loss(task(make_batch(task, [0, 1, 3])))["loss"].backward()
+    assert all(parameter.grad is not None for parameter in tower(task))
+
+
+def test_until_the_next_refresh_only_the_head_moves_them(make_task: Make) -> None:
+    task = make_task(prompt_gradient=False)
+    before = task.encode_concepts(ALL).detach()
+    move(task)
+    assert torch.equal(task.encode_concepts(ALL), before)
+    anew = task.encode_concepts(ALL, anew=True).detach()
+    assert (anew - before).abs().max() > 0.01
+    task.refresh_prototypes()
+    torch.testing.assert_close(task.encode_concepts(ALL), anew, atol=1e-5, rtol=0)
+    move(task, head=True)
+    assert (task.encode_concepts(ALL) - anew).abs().max() > 0.01
+
+
+def test_a_model_is_evaluated_and_saved_with_its_tower_as_it_is(make_task: Make) -> None:
+    task = make_task(prompt_gradient=False).eval()
+    move(task)
+    task.update_concept_texts()
+    torch.testing.assert_close(task.model.concepts.vectors[ALL], task.encode_concepts(ALL, anew=True).detach())
+    assert (task.model.concepts.vectors[ALL] - task.encode_concepts(ALL).detach()).abs().max() > 0.01
+
+
+def test_what_is_kept_can_be_put_back(make_task: Make) -> None:
+    task, other = make_task(prompt_gradient=False), make_task(prompt_gradient=False)
+    move(other)
+    other.refresh_prototypes()
+    task.keep_prompts(other.kept_prompts)
+    assert torch.equal(task.encode_concepts(ALL), other.encode_concepts(ALL))
+
+
+def test_a_frozen_tower_has_nothing_to_keep(make_task: Make) -> None:
+    frozen = make_task(prompt_gradient=False)
+    frozen.model.freeze(parse_freezing("text"))
+    task = FashionKLIPTask(frozen.model, frozen.config, 6)
+    task.attach(frozen.knowledge)
+    task.refresh_prototypes()
+    assert task.kept_prompts is None
+    torch.testing.assert_close(task.encode_concepts(ALL), frozen.encode_concepts(ALL), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [{"concept_text_weight": 0.0}, {}], ids=["plain", "in texts"])
+def test_losses_are_those_of_encoding_each_step(make_task: Make, make_batch: Make, settings: dict[str, Any]) -> None:
+    """While the tower has not changed."""
+    kept, usual = make_task(prompt_gradient=False, **settings), make_task(**settings)
+    batch = make_batch(kept, [0, 1, 3, 4])
+    got, expected = (task.compute_loss(task(batch)) for task in (kept, usual))
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, atol=1e-4, rtol=1e-4)

@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of catalogues")
     parser.add_argument("--results", type=Path, required=True, help="folder of <catalogue>.parquet")
-    parser.add_argument("--row", choices=list(ROWS), default="all")
+    parser.add_argument("--row", choices=list(ROWS), default="default")
     parser.add_argument("--against", choices=list(ROWS), default=BASELINE)
     parser.add_argument("--category", default="category", help="column of test.csv")
     options = parser.parse_args()

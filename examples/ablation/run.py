@@ -7,7 +7,7 @@ test_queries.jsonl (query_text, item_ids, kind). All rows start from the same we
 checkpoint kept is the best on valid.csv; test.csv is looked at once per row and seed. What is finished is not done
 again, and training that was stopped goes on: run the same command. One row:
 
-    python examples/ablation/run.py --data PATH/TO/hm --rows all --seeds 1
+    python examples/ablation/run.py --data PATH/TO/hm --rows default --seeds 1
 
 Each query's values are in `<catalogue>.parquet`, in --results. The tables of docs/BENCHMARKS.md from those beside this
 program, without training and without the catalogues:
@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 
 import results
-from rows import BASELINE, ROWS
+from rows import ROWS
 from table import around_table, catalogue_table, tuning_table, write
 from training import TABLES, Job, run
 
@@ -59,7 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--parameters", default="", help="more --user_defined_parameters, for all rows")
     parser.add_argument("--tune", nargs="+", default=[], metavar="RATE", help="learning rates to compare on valid.csv")
     parser.add_argument("--show", action="store_true", help="run nothing, print the tables of what is finished")
-    parser.add_argument("--against", choices=list(ROWS), default=BASELINE, help="row that the tables compare with")
+    parser.add_argument("--against", choices=list(ROWS), help="row to compare with; the ITC of the same group")
     parser.add_argument("--write", type=Path, help="Markdown file with the markers to fill")
     options = parser.parse_args()
     options.out = options.out.absolute()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from results import Result
-from rows import BASELINE, ROWS
+from rows import GROUPS, ROWS
 
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.evaluation.measures import ProtocolRun
@@ -20,8 +20,12 @@ SHOWN = {"retrieval": ("mean_recall",), "search": ("mAP", "P@10", "nDCG@10")}
 TESTED = ("mean_recall", "mAP")
 
 
-def catalogue_table(results: Sequence[Result], against: str = BASELINE) -> str:
-    """Of one catalogue's results: a line for each row, with its differences from the row `against`.
+def catalogue_table(results: Sequence[Result], against: str | None = None) -> str:
+    """Of one catalogue's results: for each group of rows a table with their differences from the group's ITC.
+
+    Args:
+        results: of some rows and seeds.
+        against: a row to compare all others with instead.
 
     Raises:
         InputError: some of them are of other tables than the rest.
@@ -31,11 +35,21 @@ def catalogue_table(results: Sequence[Result], against: str = BASELINE) -> str:
             "some of these results are of other tables (train.csv, ...) than the rest; run those rows again."
         )
     by_row = {name: [one for one in results if one.row == name] for name in ROWS}
-    versus = "vs ITC" if against == BASELINE else f"vs {against}"
+    timed = any(one.seconds for one in results)
+    parts = []
+    for baseline, told in GROUPS.items():
+        names = [name for name, row in ROWS.items() if row.baseline == baseline and by_row[name]]
+        if names:
+            parts.append(f"{told}\n\n{_group(names, by_row, against or baseline, timed)}")
+    return "\n\n".join(parts)
+
+
+def _group(names: Sequence[str], by_row: Mapping[str, Sequence[Result]], against: str, timed: bool) -> str:
+    versus = "vs ITC" if against == ROWS[names[0]].baseline else f"vs {against}"
     header = ["row", "seeds", "mean recall", versus, "search mAP", versus, "P@10", "nDCG@10", "minutes", "trained on"]
     lines = [header, ["---"] * len(header)]
-    lines += [_cells(name, done, against, by_row[against]) for name, done in by_row.items() if done]
-    if not any(one.seconds for one in results):
+    lines += [_cells(name, by_row[name], against, by_row[against]) for name in names]
+    if not timed:
         lines = [[*line[:-2], line[-1]] for line in lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -67,7 +67,7 @@ def cva(options: argparse.Namespace) -> None:
     }
     seconds = least(ways, options.rounds)
     told = f"{options.precision}, batch {options.batch}, {pairs.concepts_per_batch:.0f} concepts a batch"
-    print(f"\n## CVA: starter, 112 px, {told}")
+    print(f"\n## CVA: starter, text tower frozen, 112 px, {told}")
     print("| step | seconds | beside ITC |\n|---|---|---|")
     for name, value in seconds.items():
         print(f"| {name} | {value:.3f} | {value / seconds['ITC']:.2f}x |")
@@ -81,7 +81,8 @@ def cva(options: argparse.Namespace) -> None:
 
 def cache(options: argparse.Namespace) -> None:
     """Seconds and memory of one contrastive batch of 4 x `batch`: at once, and in micro-batches."""
-    print(f"\n## Gradient caching: starter, 112 px, {options.precision}, contrastive batch {4 * options.batch}")
+    told = f"{options.precision}, contrastive batch {4 * options.batch}"
+    print(f"\n## Gradient caching: starter, text tower frozen, 112 px, {told}")
     print("| way | seconds | peak memory, MiB |\n|---|---|---|")
     found: dict[str, list[tuple[float, float]]] = {"at once": [], f"micro-batches of {options.batch}": []}
     for _ in range(options.rounds):
@@ -122,7 +123,7 @@ def _train(options: argparse.Namespace, processes: int) -> list[dict[str, float]
         f"--micro_batch_size={options.batch // processes}",
         f"--epoch_num={options.epochs}",
         f"--worker_cpu={processes}",
-        "--user_defined_parameters=pretrain_model_name_or_path=starter image_size=112 cpu_threads=1 "
+        "--user_defined_parameters=pretrain_model_name_or_path=starter image_size=112 train_layers=0 cpu_threads=1 "
         f"{options.parameters}",
     ]
     subprocess.run(command, check=True, stdout=sys.stderr)
@@ -132,7 +133,7 @@ def _train(options: argparse.Namespace, processes: int) -> list[dict[str, float]
 
 def scaling(options: argparse.Namespace) -> None:
     """Pairs per second of the same global batch in one process and in two, one thread each."""
-    print(f"\n## Processes: starter, 112 px, global batch {options.batch}, one thread each")
+    print(f"\n## Processes: starter, text tower frozen, 112 px, global batch {options.batch}, one thread each")
     rates = {}
     for processes in (1, 2):
         later = [line["train/samples_per_second"] for line in _train(options, processes)][20:]

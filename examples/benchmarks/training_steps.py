@@ -120,13 +120,14 @@ class ViTSteps:
 
 
 class PairsInMemory:
-    """A few decoded batches of a catalogue, `starter`, and its concept graph with prototypes."""
+    """A few decoded batches of a catalogue, `starter` with its text tower frozen, and its graph with prototypes."""
 
     def __init__(self, data: Path, batch: int, steps: int, precision: str, device: str) -> None:
         torch.manual_seed(0)
         self.device = device
         self._config = AppConfig(image_size=112, data_workers=0)
         model = load_pretrained("starter", image_size=112, seed=1).to(device).train()
+        model.set_trainable_layers(text=0)
         table = open_pairs(
             str(data), self._config, text="caption", image="image", input_schema=None, skip_first_line=False
         )

@@ -19,12 +19,15 @@ from easynlp_fashionklip.models.zoo.records import MOBILENET_FILE, STARTER, TINY
 
 
 def build_starter(record: ZooModel) -> DualEncoder:
-    """MobileNetV2 and MiniLM out of their packages, with new heads from torch's generator."""
+    """MobileNetV2 and MiniLM out of their packages, with new heads from torch's generator.
+
+    Of MiniLM the upper two layers train: docs/BENCHMARKS.md says what this buys.
+    """
     paths = {Path(file.path).name: locate_file(file) for file in record.files}
     minilm = paths["model.safetensors"].parent
     vision = MobileNetV2Config(tf_padding=False, layer_norm_eps=1e-5, image_size=record.preprocessing.image_size)
     text = BertConfig.from_dict(read_json(minilm, CONFIG) or {})
-    backend = PairBackend(PairConfig(vision=vision.to_dict(), text=text.to_dict()))
+    backend = PairBackend(PairConfig(vision=vision.to_dict(), text=text.to_dict(), text_trainable_layers=2))
     mobilenet = read_tensor_file(paths[Path(MOBILENET_FILE.path).name])
     backend.vision_model.load_state_dict(TONYLINS_MOBILENET_V2.rename(mobilenet))
     bert = {

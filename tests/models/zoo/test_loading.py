@@ -56,7 +56,9 @@ def test_starter_is_what_its_packages_hold(starter: DualEncoder) -> None:
     assert backend.text_head[0].in_features == 384
     assert backend.vision_head.in_features == 1280
     trained = {name.split(".")[1] for name, p in starter.named_parameters() if p.requires_grad and "." in name}
-    assert trained == {"vision_model", "vision_head", "text_head"}
+    assert trained == {"vision_model", "vision_head", "text_model", "text_head"}
+    layers = [name.split(".")[4] for name, p in starter.named_parameters() if "text_model" in name and p.requires_grad]
+    assert set(layers) == {"4", "5"}
 
 
 def test_starter_knows_sentences_that_mean_the_same(starter: DualEncoder) -> None:

@@ -22,7 +22,7 @@ from easynlp_fashionklip.inference.encode import (
 )
 from easynlp_fashionklip.models.concept_texts import Mentions
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTexts
 
 ROWS_AT_ONCE = 4096
 logger = logging.getLogger(__name__)
@@ -78,25 +78,21 @@ def keep_frozen_pictures(
 
 
 def keep_frozen_texts(
-    cache: FrozenTowerCache | None,
-    model: DualEncoder,
-    text_of: Callable[[int], str],
-    description: str = "encoding texts once",
+    texts: FrozenTexts, text_of: Callable[[int], str], description: str = "encoding texts once"
 ) -> None:
-    """Encode each text with its frozen tower once, on all processes together, and keep the outputs.
+    """Encode each text with what is frozen of its tower once, on all processes together, and keep the outputs.
 
     Done before training, in batches that do not depend on it, so that a run that was resumed sees the same numbers.
 
     Args:
-        cache: what is to be filled; None, where the tower trains, does nothing.
-        model: the encoder.
-        text_of: the text of each key of the cache.
+        texts: what is to be filled; nothing is done where the tower trains.
+        text_of: the text of each key.
         description: what the bar says.
     """
+    cache = texts.cache
     if cache is None or cache.complete:
         return
-    encode = model.text_tower_output
-    encode_texts_to(cache.store, model, cache.num_keys, text_of, encode=encode, description=description)
+    encode_texts_to(cache.store, texts.model, cache.num_keys, text_of, encode=texts.compute, description=description)
 
 
 class TableEncoder:
@@ -108,7 +104,7 @@ class TableEncoder:
         self.batch_size = batch_size
         self.workers = workers
         self._pictures = FrozenPictures(model, len(table))
-        self._texts = FrozenTowerCache(len(table)) if model.text_tower_frozen else None
+        self._texts = FrozenTexts(model, len(table))
         self._mentions: Mentions | None = None
 
     def embeds(self, description: str) -> TableEmbeddings:
@@ -117,7 +113,7 @@ class TableEncoder:
         Raises:
             InputError: a picture cannot be read.
         """
-        keep_frozen_texts(self._texts, self.model, self.table.text, description)
+        keep_frozen_texts(self._texts, self.table.text, description)
         keep_frozen_pictures(self._pictures, self.table, self.workers, description)
         if self._pictures.wanted and not self._pictures.complete:
             self._pictures = FrozenPictures(self.model, 0)  # no room: do not try again
@@ -140,7 +136,7 @@ class TableEncoder:
         )
 
     def _text_embeds(self) -> np.ndarray:
-        cache = self._texts
+        cache = self._texts.cache
         if cache is None or not cache.complete:
             texts = list(self.table.texts())
             return encode_texts(self.model, texts, encode=self.model.encode_text, batch_size=self.batch_size)

@@ -174,7 +174,7 @@ def prepare_graph(
     knowledge = ConceptKnowledge(graph, products, settings, keys, mentions)
     _require_concepts(knowledge, table, config)
     task.attach(knowledge)
-    keep_frozen_texts(task.text_caches[1], task.model, knowledge.prompts().__getitem__, "encoding concepts once")
+    keep_frozen_texts(task.prompts, knowledge.prompts().__getitem__, "encoding concepts once")
     release_freed_memory()
     if encode:
         _fill_bank(task, table, config)

@@ -136,7 +136,7 @@ def restore(
     _restore_knowledge(named, task, state)
     _require_same_texts(named, task, state)
     if state.get("prompts") is not None and not task.config.prompt_gradient:
-        task.keep_prompts(state["prompts"])
+        task.prompts.replace(state["prompts"])
     shares = resume_points.file_of(prefix, resume_points.SHARES)
     if not shares.is_dir():  # they hold the weights, too
         _restore_weights(named, task, weights, state["itc"])

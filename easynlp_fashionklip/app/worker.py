@@ -155,7 +155,7 @@ def train(args: Namespace, config: AppConfig) -> None:
     resuming = args.resume_from_checkpoint is not None
     with lower_precision(distributed.local_device(), precision_of(config, args)):  # as in the steps themselves
         keep_frozen_pictures(app.task.pictures, tables[0], config.data_workers)
-        keep_frozen_texts(app.task.text_caches[0], app.encoder, tables[0].text)
+        keep_frozen_texts(app.task.captions, tables[0].text)
         if config.cva:
             prepare_graph(app.task, tables[0], config, args.checkpoint_dir, encode=not resuming)
         else:

@@ -22,7 +22,8 @@ from easynlp_fashionklip.inference.onnx_folder import (
     read_onnx_config,
 )
 from easynlp_fashionklip.models.backends import Backend
-from easynlp_fashionklip.models.backends.base import Tower, mask_padding
+from easynlp_fashionklip.models.backends.base import mask_padding
+from easynlp_fashionklip.models.backends.tower import Tower
 from easynlp_fashionklip.models.checkpoint import first_line
 from easynlp_fashionklip.models.concept_texts import ConceptTexts
 from easynlp_fashionklip.models.dual_encoder import DualEncoder

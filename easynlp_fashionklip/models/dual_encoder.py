@@ -116,6 +116,19 @@ class DualEncoder(nn.Module):
         """B x L token ids -> B x h, what the text head projects."""
         return self.backend.text_tower_output(input_ids, attention_mask)
 
+    @property
+    def text_tower_splits(self) -> bool:
+        """Whether some layers of the text tower are frozen below others that train: `text_states` may be kept."""
+        return self.backend.text_tower.splits
+
+    def text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """B x L token ids and mask -> B x L x h, what the frozen layers below those that train make of each token."""
+        return self.backend.text_states(input_ids, attention_mask)
+
+    def text_tower_output_of(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `text_tower_output`, where the `text_states` (B x L x h) are known already."""
+        return self.backend.text_tower_output_of(states, input_ids, attention_mask)
+
     def project_text(self, pooled: Tensor) -> Tensor:
         """B x h tower outputs -> B x d unit vectors, float32: `encode_text` without its tower."""
         return F.normalize(self.backend.project_text(pooled).float(), dim=-1)

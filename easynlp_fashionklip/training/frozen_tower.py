@@ -1,4 +1,4 @@
-"""The outputs of a frozen tower, kept: the same text or picture never needs its second forward pass."""
+"""What is frozen of a tower has its outputs kept: no text or picture passes it a second time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
@@ -89,6 +90,44 @@ class FrozenTowerCache:
         found = self._outputs.values[keys]
         self._outputs.release()
         return found
+
+
+class FrozenTexts:
+    """Texts by key (a row, or a concept's number), and what is frozen of the text tower made of them.
+
+    Of a frozen tower its outputs are kept; of one whose upper layers train, if `states` are asked for, what the layers
+    below those made of each token.
+    """
+
+    def __init__(self, model: DualEncoder, num_keys: int, states: bool = False) -> None:
+        self.model = model
+        self.states = states and model.text_tower_splits
+        self.cache = FrozenTowerCache(num_keys) if num_keys and (model.text_tower_frozen or self.states) else None
+
+    def compute(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What is kept of texts (n x L), a row for each."""
+        if not self.states:
+            return self.model.text_tower_output(input_ids, attention_mask)
+        states = self.model.text_states(input_ids, attention_mask)
+        return F.pad(states, (0, 0, 0, self.model.processor.max_length - states.shape[1])).flatten(1)
+
+    def encode(self, tokens: Mapping[str, Tensor], keys: Tensor) -> Tensor:
+        """(n, d) unit vectors of tokenised texts with these keys (int64, n)."""
+        device = self.model.logit_scale.device
+        ids, mask = tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
+        if self.cache is None:
+            return self.model.encode_text(ids, mask)
+        found = self.cache.get(keys, lambda chosen: self.compute(ids[chosen], mask[chosen])).to(device)
+        if self.states:
+            states = found.unflatten(1, (self.model.processor.max_length, -1))[:, : ids.shape[1]]
+            found = self.model.text_tower_output_of(states, ids, mask)
+        return self.model.project_text(found)
+
+    def replace(self, outputs: Tensor) -> None:
+        """Keep these tower outputs (one for each key) from now on, whatever is frozen."""
+        self.states = False
+        self.cache = FrozenTowerCache(len(outputs))
+        self.cache.store(torch.arange(len(outputs)), outputs)
 
 
 class FrozenPictures:

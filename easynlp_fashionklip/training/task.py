@@ -19,7 +19,7 @@ from easynlp_fashionklip.models.concept_texts import ConceptTexts, Vocabulary, e
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
 from easynlp_fashionklip.training.concept_prompts import ConceptPrompts
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTexts
 from easynlp_fashionklip.training.global_batch import GlobalBatch, gather_batch
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
 from easynlp_fashionklip.training.refresh import RefreshReport, encode_prompts, refresh
@@ -51,15 +51,15 @@ class FashionKLIPTask(nn.Module):
         self.knowledge: ConceptKnowledge | None = None
         self.bank = EmbeddingBank(num_rows if config.cva else 0, model.embed_dim)
         self.pictures = FrozenPictures(model, num_rows)
-        self._caption_cache = self._cache(num_rows)
-        self._concept_cache: FrozenTowerCache | None = None
-        self._prompts: ConceptPrompts | None = None
+        self.captions = FrozenTexts(model, num_rows, states=_keeps_states(config))
+        self.prompts = FrozenTexts(model, 0)
+        self._prompt_tokens: ConceptPrompts | None = None
 
     def attach(self, knowledge: ConceptKnowledge) -> None:
         """Train with this graph's concepts from now on."""
         self.knowledge = knowledge
-        self._prompts = ConceptPrompts(self.model.processor.tokenize(knowledge.prompts()))
-        self._concept_cache = self._cache(knowledge.num_concepts)
+        self._prompt_tokens = ConceptPrompts(self.model.processor.tokenize(knowledge.prompts()))
+        self.prompts = FrozenTexts(self.model, knowledge.num_concepts)
         self._attach_concept_texts(knowledge)
 
     def _attach_concept_texts(self, knowledge: ConceptKnowledge) -> None:
@@ -77,27 +77,6 @@ class FashionKLIPTask(nn.Module):
         concepts.nodes.requires_grad_(self.config.node_learning_rate > 0)
         self.model.concepts = concepts.to(self.model.logit_scale.device)
 
-    def _cache(self, num_keys: int) -> FrozenTowerCache | None:
-        return FrozenTowerCache(num_keys) if self.model.text_tower_frozen else None
-
-    @property
-    def text_caches(self) -> tuple[FrozenTowerCache | None, FrozenTowerCache | None]:
-        """What a frozen text tower made of the texts, by row, and of the prompts, by concept."""
-        return self._caption_cache, self._concept_cache
-
-    def _encode_text(self, tokens: dict[str, Tensor], keys: Tensor, cache: FrozenTowerCache | None) -> Tensor:
-        """Unit vectors of tokenised texts; a frozen tower's outputs come from the cache when it has them."""
-        device = self.model.logit_scale.device
-        if cache is None:
-            return self.model.encode_text(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
-
-        def compute(positions: Tensor) -> Tensor:
-            return self.model.text_tower_output(
-                tokens["input_ids"].to(device)[positions], tokens["attention_mask"].to(device)[positions]
-            )
-
-        return self.model.project_text(cache.get(keys, compute).to(device))
-
     def encode_concepts(self, concepts: Tensor, anew: bool = False) -> Tensor:
         """(n,) concept numbers -> (n, d): e_c of `models.concept_texts`, or without it the prompts' unit vectors.
 
@@ -110,10 +89,11 @@ class FashionKLIPTask(nn.Module):
         if len(concepts) == 0:  # with gradient: all processes must take part in the backward pass of the gathering
             nothing = torch.zeros(0, self.model.embed_dim, device=self.model.logit_scale.device)
             return nothing.requires_grad_(torch.is_grad_enabled())
-        assert self._prompts is not None
-        if self._concept_cache is not None and not anew:
-            return self._encode_text(self._prompts.tokens(concepts), concepts, self._concept_cache)
-        return self.model.encode_prompts(**self._prompts.tokens(concepts))
+        assert self._prompt_tokens is not None
+        tokens = self._prompt_tokens.tokens(concepts)
+        if self.prompts.cache is None or anew:
+            return self.model.encode_prompts(**tokens)
+        return self.prompts.encode(tokens, concepts)
 
     def update_concept_texts(self) -> None:
         """Give the model's texts the concepts as they are now, to evaluate or save; every process must call it."""
@@ -144,27 +124,21 @@ class FashionKLIPTask(nn.Module):
         if self.config.prompt_gradient or self.model.text_tower_frozen:
             return
         width = self._prompt_outputs(torch.zeros(1, dtype=torch.int64)).shape[1]
-        self.keep_prompts(encode_prompts(knowledge, width, self._prompt_outputs))
+        self.prompts.replace(encode_prompts(knowledge, width, self._prompt_outputs))
 
     def _prompt_outputs(self, concepts: Tensor) -> Tensor:
-        assert self._prompts is not None
-        tokens = {
-            name: values.to(self.model.logit_scale.device) for name, values in self._prompts.tokens(concepts).items()
-        }
-        return self.model.text_tower_output(**tokens)
+        assert self._prompt_tokens is not None
+        tokens = self._prompt_tokens.tokens(concepts)
+        device = self.model.logit_scale.device
+        return self.model.text_tower_output(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
 
     @property
     def kept_prompts(self) -> Tensor | None:
-        """(C, h), what the text tower made of the prompts at the latest refresh; None where each step encodes them."""
-        cache = self._concept_cache
+        """(C, h), what a tower that trains made of the prompts at the latest refresh; None where steps encode them."""
+        cache = self.prompts.cache
         if self.model.text_tower_frozen or cache is None or not cache.complete:
             return None
         return cache.read(torch.arange(cache.num_keys))
-
-    def keep_prompts(self, outputs: Tensor) -> None:
-        """Use these (C, h), as of `kept_prompts`, from now on."""
-        self._concept_cache = FrozenTowerCache(len(outputs))
-        self._concept_cache.store(torch.arange(len(outputs)), outputs)
 
     def global_batch(self, micro_batches: Sequence[Batch]) -> GlobalBatch:
         """Exchange what the processes must know of a contrastive batch: its pairs and their unique concepts.
@@ -197,7 +171,7 @@ class FashionKLIPTask(nn.Module):
             whole = outputs["global_batch"] = self.global_batch([batch])
             batch = {**batch, "concepts": whole.concepts[whole.own_concepts]}
         outputs["image_embeds"] = self.pictures.encode(batch)
-        outputs["text_embeds"] = self._encode_text(batch, batch["rows"], self._caption_cache)
+        outputs["text_embeds"] = self.captions.encode(batch, batch["rows"])
         outputs["concept_embeds"] = self.encode_concepts(batch["concepts"].cpu())
         return outputs
 
@@ -251,6 +225,12 @@ class FashionKLIPTask(nn.Module):
         if self.config.cva_weight < 0:
             return balance_weight(itc, cva, self.config.cva_weight_max)
         return torch.where(cva > 0, self.config.cva_weight, 0.0)
+
+
+def _keeps_states(config: AppConfig) -> bool:
+    """Whether to keep what frozen layers make of captions: a GPU is as fast computing it; engines wrap the layers."""
+    wrapped = config.gradient_checkpointing or config.deepspeed_config
+    return distributed.local_device().type == "cpu" and not wrapped
 
 
 def _begin_similarity(model: DualEncoder, config: AppConfig) -> None:

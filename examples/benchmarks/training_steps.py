@@ -163,10 +163,13 @@ class PairsInMemory:
         """The step as for a text tower that trains: captions and concepts pass it each time."""
 
         def run() -> None:
-            caches = self._task._caption_cache, self._task._concept_cache
-            self._task._caption_cache = self._task._concept_cache = None
+            kept = self._task.captions, self._task.prompts
+            caches = [one.cache for one in kept]
+            for one in kept:
+                one.cache = None
             step()
-            self._task._caption_cache, self._task._concept_cache = caches
+            for one, cache in zip(kept, caches, strict=True):
+                one.cache = cache
 
         return run
 

@@ -176,7 +176,7 @@ def test_two_processes_killed(argv_of: Any, tmp_path: Path) -> None:
     argvs = []
     for folder in folders:
         folder.parent.mkdir()
-        argvs.append(argv_of(folder, "--worker_cpu=2", batch=4))
+        argvs.append(argv_of(folder, "--worker_cpu=2", batch=4, parameters="train_layers=1 prompt_gradient=false"))
     run = Run(argvs[0], tmp_path / "whole.txt", world=2)
     assert run.wait() == [0, 0], run.said
     kill_at(Run(argvs[1], tmp_path / "killed.txt", world=2), folders[1], 5)

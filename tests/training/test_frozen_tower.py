@@ -14,7 +14,7 @@ from easynlp_fashionklip.freezing import parse_freezing
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.bank import EmbeddingBank
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTexts, FrozenTowerCache
 from easynlp_fashionklip.training.mapped import SpilledTensor
 
 TABLE = torch.arange(30.0).reshape(10, 3)
@@ -165,3 +165,46 @@ def test_all_are_kept_or_all_need_pixels() -> None:
     assert not pictures.complete
     with pytest.raises(KeyError):
         pictures.embeds(torch.tensor([4]))
+
+
+TEXTS = ["a red dress", "blue jeans with five pockets and a belt", "coat"]
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_texts_that_are_kept_pass_what_trains_alone(layers: int) -> None:
+    """Whatever the padding of the batch they were kept from."""
+    model = load_pretrained("tiny").train()
+    model.set_trainable_layers(text=layers)
+    texts = FrozenTexts(model, 3, states=True)
+    whole = model.processor.tokenize(TEXTS)
+    expected = model.encode_text(**whole)
+    for number in range(3):
+        alone = model.processor.tokenize([TEXTS[number]])
+        texts.cache.store(torch.tensor([number]), texts.compute(**alone))
+    assert texts.cache.complete
+    layer = model.backend.model.text_model.encoder.layers[0]
+    layer.register_forward_hook(lambda *_: pytest.fail("a frozen layer ran"))
+    for keys in ([0, 1, 2], [2, 0]):
+        found = texts.encode(model.processor.tokenize([TEXTS[key] for key in keys]), torch.tensor(keys))
+        torch.testing.assert_close(found, expected[keys], atol=1e-5, rtol=0)
+
+
+def test_texts_of_a_tower_that_trains_are_not_kept() -> None:
+    model = load_pretrained("tiny")
+    assert FrozenTexts(model, 3, states=True).cache is None
+    model.set_trainable_layers(text=1)
+    assert FrozenTexts(model, 3).cache is None
+    model.set_trainable_layers(text=0)
+    assert FrozenTexts(model, 3).cache is not None and FrozenTexts(model, 0).cache is None
+
+
+def test_without_room_each_text_is_computed_again(full_disk: None) -> None:
+    model = load_pretrained("tiny").train()
+    model.set_trainable_layers(text=1)
+    texts = FrozenTexts(model, 3, states=True)
+    texts.cache = FrozenTowerCache(3, budget=0)
+    tokens = model.processor.tokenize(TEXTS)
+    for _ in range(2):
+        found = texts.encode(tokens, torch.arange(3))
+        torch.testing.assert_close(found, model.encode_text(**tokens), atol=1e-5, rtol=0)
+    assert not texts.cache.complete

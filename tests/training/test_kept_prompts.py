@@ -69,7 +69,7 @@ def test_what_is_kept_can_be_put_back(make_task: Make) -> None:
     task, other = make_task(prompt_gradient=False), make_task(prompt_gradient=False)
     move(other)
     other.refresh_prototypes()
-    task.keep_prompts(other.kept_prompts)
+    task.prompts.replace(other.kept_prompts)
     assert torch.equal(task.encode_concepts(ALL), other.encode_concepts(ALL))
 
 

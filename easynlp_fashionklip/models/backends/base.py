@@ -1,10 +1,8 @@
-"""What every family of encoders provides to `DualEncoder`, and the freezing that they share."""
+"""What every family of encoders provides to `DualEncoder`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,99 +11,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.freezing import Freezing, TowerTraining
+from easynlp_fashionklip.freezing import Freezing
+from easynlp_fashionklip.models.backends.tower import Tower
 from easynlp_fashionklip.models.preprocessing import ImagePreprocessing
 
 LEAST_SAVED = 1024  # tokens; a second pass through the text tower costs about as much on a GPU
-
-
-class Tower:
-    """One encoder's blocks from the input up, so that its top n can be trained and the rest frozen.
-
-    The blocks are the entries of the longest `nn.ModuleList` with, below them, one block of everything registered
-    before the list (embeddings, stem); what is registered after it (final norm, pooler) belongs to the top block.
-
-    Args:
-        name: for messages.
-        module: the encoder.
-        without: modules within it that are no part of the tower, such as a projection head.
-    """
-
-    def __init__(self, name: str, module: nn.Module, without: Sequence[nn.Module] = ()) -> None:
-        self.name = name
-        self.module = module
-        self.blocks = _blocks(module, {id(child) for one in without for child in one.modules()})
-        self.trainable = len(self.blocks)
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Those of all blocks."""
-        for block in self.blocks:
-            for module in block:
-                yield from module.parameters(recurse=False)
-
-    def set_trainable(self, layers: int) -> None:
-        """Train the top `layers` blocks and freeze the others.
-
-        Raises:
-            InputError: if the tower has fewer blocks.
-        """
-        if not 0 <= layers <= len(self.blocks):
-            raise InputError(
-                f"the {self.name} tower cannot train {layers} layers; give 0 (frozen) to {len(self.blocks) - 1}, "
-                f"or {len(self.blocks)} to train its embeddings too."
-            )
-        self.trainable = layers
-        for number, block in enumerate(self.blocks):
-            for module in block:
-                for parameter in module.parameters(recurse=False):
-                    parameter.requires_grad_(number >= len(self.blocks) - layers)
-
-    def layers_of(self, choice: TowerTraining) -> int:
-        """How many top blocks a choice trains; -1 for the checkpoint's own.
-
-        Raises:
-            InputError: the tower has fewer layers than the choice counts.
-        """
-        depth = len(self.blocks) - 1  # the lowest block is the embeddings
-        if choice.what == "above" and choice.layers > depth:
-            raise InputError(
-                f"--user_defined_parameters: freeze with layers:{choice.layers} goes beyond the {self.name} tower, "
-                f"which has {depth} layers; give layers:0 to layers:{depth}, or name the tower to freeze it as a whole."
-            )
-        counts = {"own": -1, "all": depth + 1, "top": choice.layers, "above": depth - choice.layers}
-        return counts[choice.what]
-
-    def quiet_frozen(self) -> None:
-        """Put frozen blocks (their dropout) and every batch norm in eval mode.
-
-        Batch norms use their running statistics in training too: otherwise a picture's embedding, and so the loss,
-        would depend on which pictures share its process. Their affine parameters still train.
-        """
-        for number, block in enumerate(self.blocks):
-            frozen = number < len(self.blocks) - self.trainable
-            for module in block:
-                if frozen or isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.training = False
-
-    def grad(self) -> torch.no_grad | nullcontext[None]:
-        """The context to run the tower in: without autograd when nothing in it trains."""
-        return nullcontext() if self.trainable else torch.no_grad()
-
-
-def _blocks(module: nn.Module, excluded: set[int]) -> list[list[nn.Module]]:
-    inside = [(name, child) for name, child in module.named_modules() if id(child) not in excluded]
-    lists = [(name, child) for name, child in inside if isinstance(child, nn.ModuleList)]
-    if not lists:
-        return [[child for _, child in inside]]
-    list_name, layers = max(lists, key=lambda item: len(item[1]))
-    block_of = {id(child): number for number, layer in enumerate(layers, start=1) for child in layer.modules()}
-    blocks: list[list[nn.Module]] = [[] for _ in range(len(layers) + 1)]
-    outside = 0
-    for name, child in inside:  # in the order of registration, children right after their parent
-        if name == list_name:
-            outside = len(layers)
-        blocks[block_of.get(id(child), outside)].append(child)
-    return blocks
 
 
 class Backend(nn.Module, ABC):
@@ -165,6 +75,17 @@ class Backend(nn.Module, ABC):
 
         Without a mask the padding token is masked. A frozen tower's output may be kept and projected again later.
         """
+
+    def text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """B x L token ids and mask -> B x L x h, what reaches the lowest layer of the text tower that trains.
+
+        For a text tower that `splits`. The outcome may be kept and given to `text_tower_output_of` again later.
+        """
+        return self.text_tower.states_below(lambda: self.text_tower_output(input_ids, attention_mask))
+
+    def text_tower_output_of(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `text_tower_output`, where `text_states` (B x L x h) are known already."""
+        return self.text_tower.output_above(states, lambda: self.text_tower_output(input_ids, attention_mask))
 
     def prompt_tower_output(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """As `text_tower_output`, of many short texts (B x L, on the CPU), with less work.

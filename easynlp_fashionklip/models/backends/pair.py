@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MobileNetV2Config, MobileNetV2Model
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.backends.base import Backend, Tower, mask_padding
+from easynlp_fashionklip.models.backends.base import Backend, mask_padding
 from easynlp_fashionklip.models.backends.mobilenet import pooled_features
+from easynlp_fashionklip.models.backends.tower import Tower
 from easynlp_fashionklip.models.checkpoint import CONFIG, IN_CONFIG, first_line, read_config, read_tensors
 
 HeadKind = Literal["linear", "mlp"]

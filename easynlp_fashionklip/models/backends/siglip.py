@@ -9,8 +9,9 @@ from torch import Tensor
 from transformers import SiglipModel
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.backends.base import Backend, Tower, square_side, without_logit_scale
+from easynlp_fashionklip.models.backends.base import Backend, square_side, without_logit_scale
 from easynlp_fashionklip.models.backends.clip import load_transformers_model
+from easynlp_fashionklip.models.backends.tower import Tower
 from easynlp_fashionklip.models.checkpoint import CONFIG
 from easynlp_fashionklip.models.preprocessing import HALF, ImagePreprocessing
 

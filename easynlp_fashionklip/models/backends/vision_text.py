@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transformers import VisionTextDualEncoderModel
 
 from easynlp_fashionklip.errors import InputError
-from easynlp_fashionklip.models.backends.base import Backend, Tower, mask_padding, square_side, without_logit_scale
+from easynlp_fashionklip.models.backends.base import Backend, mask_padding, square_side, without_logit_scale
 from easynlp_fashionklip.models.backends.clip import load_transformers_model
 from easynlp_fashionklip.models.backends.pair import mean_pool
+from easynlp_fashionklip.models.backends.tower import Tower
 from easynlp_fashionklip.models.checkpoint import CONFIG
 
 Pooling = Literal["pooler", "cls", "mean"]

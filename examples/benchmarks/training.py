@@ -5,8 +5,9 @@
 
 Parts: `open_clip` (a step of ITC on the same ViT-B/32 with random weights, the same batches, precision and optimizer;
 each side in a process of its own), `cva` (a step with CVA beside one with ITC alone and beside the release's loop),
-`cache` (gradient caching beside one pass over the same batch), `scaling` (one process and two), `loading` (how long a
-step waits for pictures). Seconds are the least of `--rounds`, the sides taking turns.
+`layers` (what training two layers of the text tower costs, and what keeping the outputs of the others saves), `cache`
+(gradient caching beside one pass over the same batch), `scaling` (one process and two), `loading` (how long a step
+waits for pictures). Seconds are the least of `--rounds`, the sides taking turns.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 import torch
 from training_steps import PairsInMemory, ViTSteps, least, peak_memory
 
-PARTS = ("open_clip", "cva", "cache", "scaling", "loading")
+PARTS = ("open_clip", "cva", "layers", "cache", "scaling", "loading")
 
 
 def open_clip(options: argparse.Namespace) -> None:
@@ -77,6 +78,27 @@ def cva(options: argparse.Namespace) -> None:
         itc, both = seconds[f"ITC{ending}"], seconds[f"ITC + CVA{ending}"]
         told = f"{loop / (both - itc):.1f}x" if both - itc > 0.01 * itc else "too little to be measured"
         print(f"here, {kept}: {both - itc:.3f} s, {told}; step {both / itc:.2f}x that of ITC")
+
+
+def layers(options: argparse.Namespace) -> None:
+    """Steps of ITC and of the default with the text tower frozen and with two layers of it trained."""
+    frozen, trained = (
+        PairsInMemory(options.data, options.batch, 4, options.precision, options.device, text_layers=number)
+        for number in (0, 2)
+    )
+    ways: dict[str, Callable[[], None]] = {
+        "frozen: ITC": frozen.itc_step,
+        "frozen: ITC + CVA": frozen.cva_step,
+        "two layers train: ITC": trained.itc_step,
+        "two layers train: ITC + CVA": trained.cva_step,
+        "two layers train, nothing kept: ITC": trained.uncached(trained.itc_step),
+        "two layers train, nothing kept: ITC + CVA": trained.uncached(trained.cva_step),
+    }
+    seconds = least(ways, options.rounds)
+    print(f"\n## Text tower: starter, 112 px, {options.precision}, batch {options.batch}")
+    print("| text tower | seconds a step | beside ITC with two layers |\n|---|---|---|")
+    for name, value in seconds.items():
+        print(f"| {name} | {value:.2f} | {value / seconds['two layers train: ITC']:.2f}x |")
 
 
 def cache(options: argparse.Namespace) -> None:
@@ -171,7 +193,8 @@ def main() -> None:
     if options.data is None and set(options.parts) != {"open_clip"}:
         parser.error("--data is missing: the parts other than open_clip need a catalogue")
     for part in options.parts:
-        {"open_clip": open_clip, "cva": cva, "cache": cache, "scaling": scaling, "loading": loading}[part](options)
+        run: Callable[[argparse.Namespace], None] = globals()[part]
+        run(options)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from release_loop import ReleaseLoop
 from transformers import CLIPConfig, CLIPModel
 
 from easynlp_fashionklip.app.data import FashionKLIPDataset, open_pairs
+from easynlp_fashionklip.app.frozen import keep_frozen_texts
 from easynlp_fashionklip.app.graph import prepare_graph
 from easynlp_fashionklip.config import AppConfig
 from easynlp_fashionklip.data.loader import build_loader
@@ -120,14 +121,17 @@ class ViTSteps:
 
 
 class PairsInMemory:
-    """A few decoded batches of a catalogue, `starter` with its text tower frozen, and its graph with prototypes."""
+    """A few decoded batches of a catalogue, `starter`, and its graph with prototypes.
 
-    def __init__(self, data: Path, batch: int, steps: int, precision: str, device: str) -> None:
+    Of the text tower the upper `text_layers` train.
+    """
+
+    def __init__(self, data: Path, batch: int, steps: int, precision: str, device: str, text_layers: int = 0) -> None:
         torch.manual_seed(0)
         self.device = device
         self._config = AppConfig(image_size=112, data_workers=0)
         model = load_pretrained("starter", image_size=112, seed=1).to(device).train()
-        model.set_trainable_layers(text=0)
+        model.set_trainable_layers(text=text_layers)
         table = open_pairs(
             str(data), self._config, text="caption", image="image", input_schema=None, skip_first_line=False
         )
@@ -135,6 +139,7 @@ class PairsInMemory:
         self._task = FashionKLIPTask(model, self._config, len(table))
         with tempfile.TemporaryDirectory() as folder:
             prepare_graph(self._task, table, self._config, folder)
+        keep_frozen_texts(self._task.captions, table.text)
         model.train()
         self._engine = local_engine(self._task, PRECISIONS[precision])
         dataset = FashionKLIPDataset(table, model.processor, seed=1, is_training=True)

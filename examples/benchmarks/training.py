@@ -22,8 +22,6 @@ from pathlib import Path
 import torch
 from training_steps import PairsInMemory, ViTSteps, least, peak_memory
 
-PARTS = ("open_clip", "cva", "layers", "cache", "scaling", "loading")
-
 
 def open_clip(options: argparse.Namespace) -> None:
     """Pairs per second and peak memory of the same ViT-B/32, ours and open_clip's."""
@@ -171,9 +169,19 @@ def loading(options: argparse.Namespace) -> None:
     print(f"waiting for pictures: {100 * sum(shares) / len(shares):.1f} % of a step (mean of {len(shares)} steps)")
 
 
+RUN: dict[str, Callable[[argparse.Namespace], None]] = {
+    "open_clip": open_clip,
+    "cva": cva,
+    "layers": layers,
+    "cache": cache,
+    "scaling": scaling,
+    "loading": loading,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=list(RUN), default=list(RUN))
     parser.add_argument("--data", type=Path, help="catalogue with columns product_id, image, caption")
     parser.add_argument("--out", type=Path, default=Path("out/training-benchmark"))
     parser.add_argument("--batch", type=int, default=64)
@@ -193,8 +201,7 @@ def main() -> None:
     if options.data is None and set(options.parts) != {"open_clip"}:
         parser.error("--data is missing: the parts other than open_clip need a catalogue")
     for part in options.parts:
-        run: Callable[[argparse.Namespace], None] = globals()[part]
-        run(options)
+        RUN[part](options)
 
 
 if __name__ == "__main__":

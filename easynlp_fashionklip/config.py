@@ -96,8 +96,10 @@ class AppConfig:
         default=3e-3, metadata={"help": "of the concepts' node embeddings, which start at zero; 0 keeps them there"}
     )
     prompt_gradient: bool = field(
-        default=True,
-        metadata={"help": "a text tower that trains learns from prompts, too; false: faster, one encoding a refresh"},
+        default=False,
+        metadata={
+            "help": "a text tower that trains learns from prompts, too, encoded each step instead of each refresh"
+        },
     )
     shuffle_concepts: bool = field(
         default=False, metadata={"help": "a control: train every pair with the concepts of another, drawn by lot"}

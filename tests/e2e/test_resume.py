@@ -135,7 +135,7 @@ def test_all_other_ways_to_train_killed(argv_of: Any, tmp_path: Path) -> None:
     """Gradient caching, sigmoid, tiles, grouped batches, an uneven end, checkpointing and kept prompts, at once."""
     parameters = (
         "contrastive_batch_size=8 itc_loss=sigmoid loss_chunk=3 batch_sampler=grouped drop_last=false "
-        "gradient_checkpointing=true prompt_gradient=false"
+        "gradient_checkpointing=true"
     )
     folders = [tmp_path / name / "out" for name in ("whole", "killed")]
     for folder in folders:
@@ -176,7 +176,7 @@ def test_two_processes_killed(argv_of: Any, tmp_path: Path) -> None:
     argvs = []
     for folder in folders:
         folder.parent.mkdir()
-        argvs.append(argv_of(folder, "--worker_cpu=2", batch=4, parameters="train_layers=1 prompt_gradient=false"))
+        argvs.append(argv_of(folder, "--worker_cpu=2", batch=4, parameters="train_layers=1"))
     run = Run(argvs[0], tmp_path / "whole.txt", world=2)
     assert run.wait() == [0, 0], run.said
     kill_at(Run(argvs[1], tmp_path / "killed.txt", world=2), folders[1], 5)

@@ -23,10 +23,11 @@ Result = tuple[dict[str, float], dict[str, Tensor]]
 ROWS = [0, 1, 2, 3, 4, 5, 0]  # one product twice, one without concepts
 SETTINGS: dict[str, dict[str, Any]] = {
     "image": {},
+    "image, prompts": {"prompt_gradient": True},
     "image in tiles": {"loss_chunk": 2},
-    "both, balanced": {"cva_variant": "both", "cva_weight": -1.0},
+    "both, balanced": {"cva_variant": "both", "cva_weight": -1.0, "prompt_gradient": True},
     "both in tiles": {"cva_variant": "both", "loss_chunk": 3},
-    "paper": {"cva_variant": "paper"},
+    "paper": {"cva_variant": "paper", "prompt_gradient": True},
     "sigmoid in tiles": {"itc_loss": "sigmoid", "loss_chunk": 2},
     "without a graph": {"graph": False},
 }
@@ -121,7 +122,7 @@ def with_dropout(task: FashionKLIPTask) -> FashionKLIPTask:
 def test_dropout_is_the_same_both_times(make_task: Make, make_batch: Make) -> None:
     """And afterwards the random numbers go on as after one forward pass."""
     rows = pieces(ROWS, 3)
-    plain = with_dropout(make_task())
+    plain = with_dropout(make_task(prompt_gradient=True))
     torch.manual_seed(3)
     whole = plain.global_batch([make_batch(plain, part) for part in rows])
     outputs = []
@@ -133,7 +134,7 @@ def test_dropout_is_the_same_both_times(make_task: Make, make_batch: Make) -> No
     expected = {name: float(value.detach()) for name, value in losses.items()}, gradients_of(plain)
     following = torch.rand(3)
 
-    cached = with_dropout(make_task())
+    cached = with_dropout(make_task(prompt_gradient=True))
     torch.manual_seed(3)
     got = step(cached, [make_batch(cached, part) for part in rows])
     assert_same(got, expected)

@@ -1,4 +1,4 @@
-"""`prompt_gradient=false`: the text tower sees the prompts once a refresh, and learns from the captions alone."""
+"""Without `prompt_gradient` the text tower sees the prompts once a refresh, and learns from the captions alone."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def move(task: FashionKLIPTask, head: bool = False) -> None:
 
 
 def test_at_a_refresh_concepts_are_those_of_the_encoder(make_task: Make) -> None:
-    kept, usual = make_task(prompt_gradient=False), make_task()
+    kept, usual = make_task(), make_task(prompt_gradient=True)
     assert usual.kept_prompts is None
     torch.testing.assert_close(kept.encode_concepts(ALL), usual.encode_concepts(ALL), atol=1e-5, rtol=0)
 
 
 def test_the_tower_learns_from_captions_alone(make_task: Make, make_batch: Make) -> None:
-    task = make_task(prompt_gradient=False)
+    task = make_task()
     outputs = task(make_batch(task, [0, 1, 3]))
     outputs["concept_embeds"][:, 0].sum().backward()
     assert all(parameter.grad is None for parameter in tower(task))
@@ -45,7 +45,7 @@ def test_the_tower_learns_from_captions_alone(make_task: Make, make_batch: Make)
 
 
 def test_until_the_next_refresh_only_the_head_moves_them(make_task: Make) -> None:
-    task = make_task(prompt_gradient=False)
+    task = make_task()
     before = task.encode_concepts(ALL).detach()
     move(task)
     assert torch.equal(task.encode_concepts(ALL), before)
@@ -58,7 +58,7 @@ def test_until_the_next_refresh_only_the_head_moves_them(make_task: Make) -> Non
 
 
 def test_a_model_is_evaluated_and_saved_with_its_tower_as_it_is(make_task: Make) -> None:
-    task = make_task(prompt_gradient=False).eval()
+    task = make_task().eval()
     move(task)
     task.update_concept_texts()
     torch.testing.assert_close(task.model.concepts.vectors[ALL], task.encode_concepts(ALL, anew=True).detach())
@@ -66,7 +66,7 @@ def test_a_model_is_evaluated_and_saved_with_its_tower_as_it_is(make_task: Make)
 
 
 def test_what_is_kept_can_be_put_back(make_task: Make) -> None:
-    task, other = make_task(prompt_gradient=False), make_task(prompt_gradient=False)
+    task, other = make_task(), make_task()
     move(other)
     other.refresh_prototypes()
     task.prompts.replace(other.kept_prompts)
@@ -74,7 +74,7 @@ def test_what_is_kept_can_be_put_back(make_task: Make) -> None:
 
 
 def test_a_frozen_tower_has_nothing_to_keep(make_task: Make) -> None:
-    frozen = make_task(prompt_gradient=False)
+    frozen = make_task()
     frozen.model.freeze(parse_freezing("text"))
     task = FashionKLIPTask(frozen.model, frozen.config, 6)
     task.attach(frozen.knowledge)
@@ -86,7 +86,7 @@ def test_a_frozen_tower_has_nothing_to_keep(make_task: Make) -> None:
 @pytest.mark.parametrize("settings", [{"concept_text_weight": 0.0}, {}], ids=["plain", "in texts"])
 def test_losses_are_those_of_encoding_each_step(make_task: Make, make_batch: Make, settings: dict[str, Any]) -> None:
     """While the tower has not changed."""
-    kept, usual = make_task(prompt_gradient=False, **settings), make_task(**settings)
+    kept, usual = make_task(**settings), make_task(prompt_gradient=True, **settings)
     batch = make_batch(kept, [0, 1, 3, 4])
     got, expected = (task.compute_loss(task(batch)) for task in (kept, usual))
     for name, value in expected.items():

@@ -62,7 +62,7 @@ def test_a_batch_without_concepts_has_no_cva(make_task: Make, make_batch: Make) 
 
 
 def test_each_concept_is_encoded_once(make_task: Make, make_batch: Make, graph: ConceptGraph) -> None:
-    task = make_task()
+    task = make_task(prompt_gradient=True)
     outputs = task(make_batch(task, [0, 2, 0, 2]))  # both mention "dress" and "red dress"
     concepts = outputs["global_batch"].concepts.tolist()
     assert concepts == sorted(set(concepts))
@@ -256,8 +256,9 @@ def _train_share(task: FashionKLIPTask, batches: list[dict[str, Any]]) -> tuple[
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-def test_two_processes_have_the_loss_and_gradient_of_one(make_task: Make, make_batch: Make) -> None:
-    task = make_task()
+@pytest.mark.parametrize("prompts", [True, False])
+def test_two_processes_have_the_loss_and_gradient_of_one(make_task: Make, make_batch: Make, prompts: bool) -> None:
+    task = make_task(prompt_gradient=prompts)
     saved = task.bank.embeds.clone()
     expected = losses_of(task, make_batch(task, [0, 1, 3, 4]))
     expected["loss"].backward()

@@ -77,7 +77,9 @@ class AppConfig:
     refresh_tolerance: float = field(
         default=-1.0, metadata={"help": "re-rank only concepts whose embeddings moved further since; -1 re-ranks all"}
     )
-    refresh_steps: int = field(default=0, metadata={"help": "re-rank the prototypes every n steps; 0 is every epoch"})
+    refresh_steps: int = field(
+        default=0, metadata={"help": "re-rank prototypes, and encode prompts anew, every n steps; 0 is every epoch"}
+    )
 
     cva: bool = field(default=True, metadata={"help": "train with concept-visual alignment beside ITC"})
     cva_variant: CvaVariant = field(default="image", metadata={"help": "what the concepts are aligned with"})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +24,7 @@ from easynlp_fashionklip.inference.encode import (
 )
 from easynlp_fashionklip.models.concept_texts import Mentions
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTexts
+from easynlp_fashionklip.training.frozen_tower import BUDGET_BYTES, FrozenPictures, KeptTexts
 
 ROWS_AT_ONCE = 4096
 logger = logging.getLogger(__name__)
@@ -78,7 +80,7 @@ def keep_frozen_pictures(
 
 
 def keep_frozen_texts(
-    texts: FrozenTexts, text_of: Callable[[int], str], description: str = "encoding texts once"
+    texts: KeptTexts, text_of: Callable[[int], str], description: str = "encoding texts once"
 ) -> None:
     """Encode each text with what is frozen of its tower once, on all processes together, and keep the outputs.
 
@@ -92,7 +94,25 @@ def keep_frozen_texts(
     cache = texts.cache
     if cache is None or cache.complete:
         return
+    if texts.states and not distributed.broadcast_object(_has_room(texts, cache.num_keys)):
+        logger.warning(
+            "no room in the folder for temporary files to keep what the frozen layers of the text tower make of %d "
+            "texts: they pass these in every epoch; set TMPDIR to a folder with more room",
+            cache.num_keys,
+        )
+        texts.keep_nothing()
+        return
     encode_texts_to(cache.store, texts.model, cache.num_keys, text_of, encode=texts.compute, description=description)
+
+
+def _has_room(texts: KeptTexts, count: int) -> bool:
+    """Whether what is to be kept of so many texts finds room for temporary files, of each process on this machine."""
+    tokens, device = texts.model.processor.tokenize(["a"]), model_device(texts.model)
+    with evaluating(texts.model):
+        one = texts.compute(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+    size = count * one.numel() * torch.float32.itemsize
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    return size <= BUDGET_BYTES or 2 * distributed.processes_here() * size <= free
 
 
 class TableEncoder:
@@ -104,7 +124,7 @@ class TableEncoder:
         self.batch_size = batch_size
         self.workers = workers
         self._pictures = FrozenPictures(model, len(table))
-        self._texts = FrozenTexts(model, len(table))
+        self._texts = KeptTexts(model, len(table))
         self._mentions: Mentions | None = None
 
     def embeds(self, description: str) -> TableEmbeddings:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch import distributed as dist
 
 from easynlp_fashionklip import distributed
@@ -135,13 +136,12 @@ def restore(
         )
     _restore_knowledge(named, task, state)
     _require_same_texts(named, task, state)
-    if state.get("prompts") is not None and not task.config.prompt_gradient:
-        task.prompts.replace(state["prompts"])
     shares = resume_points.file_of(prefix, resume_points.SHARES)
     if not shares.is_dir():  # they hold the weights, too
         _restore_weights(named, task, weights, state["itc"])
     engine.load(shares, ENGINE_TAG)
     engine.load_state_dict(state["engine"])
+    _restore_prompts(task, engine, state.get("prompts"))
     _restore_random_state(state["random"])
     _tell_changes(state["settings"], settings)
     return state
@@ -179,6 +179,20 @@ def _restore_knowledge(named: str, task: FashionKLIPTask, state: dict[str, Any])
             f"{named} was saved with another concept graph; give the graph_dir and the graph settings that the run "
             "was started with."
         ) from error
+
+
+def _restore_prompts(task: FashionKLIPTask, engine: Engine, kept: Tensor | None) -> None:
+    """The prompts as the latest refresh had them, or those of the model as it is where the point does not say."""
+    if task.knowledge is None or task.config.prompt_gradient or task.model.text_tower_frozen:
+        return
+    if kept is not None:
+        task.prompts.replace(kept)
+        return
+    logger.warning(
+        "the resume point was saved with prompt_gradient=true, or by an older version: prompts are encoded anew"
+    )
+    with engine.whole(), engine.autocast():
+        task.keep_prompts()
 
 
 def _restore_random_state(processes: list[dict[str, Any]]) -> None:

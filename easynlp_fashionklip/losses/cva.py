@@ -101,8 +101,8 @@ class ConceptVisualAlignmentLoss(nn.Module):
     """CVA over a (global) batch; 0, not NaN, for a batch without concepts.
 
     Args:
-        variant: `prototype` aligns concepts with their prototypes (the text encoder learns), `image` with the pair's
-            own picture (both encoders learn), `both` takes the mean of the two, `paper` is the release's arithmetic.
+        variant: `prototype` aligns concepts with their prototypes (the concepts' side learns), `image` with the pair's
+            own picture (both sides learn), `both` takes the mean of the two, `paper` is the release's arithmetic.
         top_k: K, how many of a concept's prototypes, nearest to the picture, an element looks at.
         chunk: rows of a similarity matrix that exist at a time; 0 for as many as are reasonable. `paper` ignores it.
     """

@@ -89,10 +89,15 @@ class DualEncoder(nn.Module):
 
     def encode_prompts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """As `encode_text`, of many short texts with much in common (concepts), B x L on the CPU."""
+        return self.project_text(self.prompt_tower_output(input_ids, attention_mask))
+
+    def prompt_tower_output(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `text_tower_output`, of texts as in `encode_prompts`."""
         if hasattr(self.logit_scale, "ds_id"):
             # ZeRO-3 gathers a layer's weights from all processes, which must all run it equally often.
-            return self.encode_text(input_ids.to(self.logit_scale.device), attention_mask.to(self.logit_scale.device))
-        return self.project_text(self.backend.prompt_tower_output(input_ids, attention_mask))
+            device = self.logit_scale.device
+            return self.text_tower_output(input_ids.to(device), attention_mask.to(device))
+        return self.backend.prompt_tower_output(input_ids, attention_mask)
 
     @property
     def image_tower_frozen(self) -> bool:
@@ -118,8 +123,9 @@ class DualEncoder(nn.Module):
 
     @property
     def text_tower_splits(self) -> bool:
-        """Whether some layers of the text tower are frozen below others that train: `text_states` may be kept."""
-        return self.backend.text_tower.splits
+        """Whether some layers of the text tower are frozen below others that train, and `text_states` may be kept."""
+        right = getattr(self.processor.tokenizer, "padding_side", "right") == "right"
+        return self.backend.keeps_text_states and self.backend.text_tower.splits and right
 
     def text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """B x L token ids and mask -> B x L x h, what the frozen layers below those that train make of each token."""

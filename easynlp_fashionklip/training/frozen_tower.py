@@ -22,12 +22,13 @@ class FrozenTowerCache:
     """Tower outputs, float32, by key (a row or concept number below `num_keys`).
 
     Within the budget they are in memory, beyond it in a temporary file, and where there is no room for that, only the
-    first keys are kept: memory does not grow with the catalogue.
+    first keys are kept: memory does not grow with the catalogue. One that is to be `whole` keeps all in memory then.
     """
 
-    def __init__(self, num_keys: int, budget: int = BUDGET_BYTES) -> None:
+    def __init__(self, num_keys: int, budget: int = BUDGET_BYTES, whole: bool = False) -> None:
         self.num_keys = num_keys
         self.budget = budget
+        self._whole = whole
         self._outputs: SpilledTensor | None = None
         self._known = torch.zeros(0, dtype=torch.bool)
 
@@ -74,7 +75,7 @@ class FrozenTowerCache:
     def _room(self, width: int) -> SpilledTensor:
         if self._outputs is None:
             with torch.inference_mode(False):  # tensors made in it could not be written to outside
-                self._outputs = SpilledTensor(self.num_keys, width, torch.float32, self.budget, shrinks=True)
+                self._outputs = SpilledTensor(self.num_keys, width, torch.float32, self.budget, shrinks=not self._whole)
                 self._known = torch.zeros(len(self._outputs.values), dtype=torch.bool)
         return self._outputs
 
@@ -92,7 +93,7 @@ class FrozenTowerCache:
         return found
 
 
-class FrozenTexts:
+class KeptTexts:
     """Texts by key (a row, or a concept's number), and what is frozen of the text tower made of them.
 
     Of a frozen tower its outputs are kept; of one whose upper layers train, if `states` are asked for, what the layers
@@ -123,10 +124,14 @@ class FrozenTexts:
             found = self.model.text_tower_output_of(states, ids, mask)
         return self.model.project_text(found)
 
+    def keep_nothing(self) -> None:
+        """Let texts pass the whole tower each time."""
+        self.states, self.cache = False, None
+
     def replace(self, outputs: Tensor) -> None:
         """Keep these tower outputs (one for each key) from now on, whatever is frozen."""
         self.states = False
-        self.cache = FrozenTowerCache(len(outputs))
+        self.cache = FrozenTowerCache(len(outputs), whole=True)
         self.cache.store(torch.arange(len(outputs)), outputs)
 
 

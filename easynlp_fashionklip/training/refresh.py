@@ -43,7 +43,9 @@ class RefreshReport:
         return f"prototypes of {self.ranked:,} of {self.concepts:,} concepts chosen in {self.seconds:.1f} s{share}"
 
 
-def refresh(knowledge: ConceptKnowledge, bank: EmbeddingBank, encode: Callable[[Tensor], Tensor]) -> RefreshReport:
+def refresh(
+    knowledge: ConceptKnowledge, bank: EmbeddingBank, encode: Callable[[Tensor], Tensor], started: float | None = None
+) -> RefreshReport:
     """Encode the prompts of the concepts that occur and choose their prototypes; every process must call it.
 
     Prompts are encoded in the same blocks whatever the number of processes, each block by one of them, so that the
@@ -53,8 +55,9 @@ def refresh(knowledge: ConceptKnowledge, bank: EmbeddingBank, encode: Callable[[
         knowledge: is given new prototypes.
         bank: the pictures, the same on every process.
         encode: int64 concept numbers (n,) to the unit vectors of their prompts (n x d), without gradient.
+        started: when the work for it began, on `time.perf_counter`; None for now.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     between = 0.0 if knowledge.refreshed_at is None else started - knowledge.refreshed_at
     prompts = encode_prompts(knowledge, bank.embeds.shape[1], encode)
     ranked = knowledge.refresh(prompts, bank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from easynlp_fashionklip.models.concept_texts import ConceptTexts, Vocabulary, e
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.bank import EmbeddingBank
 from easynlp_fashionklip.training.concept_prompts import ConceptPrompts
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTexts
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, KeptTexts
 from easynlp_fashionklip.training.global_batch import GlobalBatch, gather_batch
 from easynlp_fashionklip.training.knowledge import ConceptKnowledge
 from easynlp_fashionklip.training.refresh import RefreshReport, encode_prompts, refresh
@@ -51,15 +52,15 @@ class FashionKLIPTask(nn.Module):
         self.knowledge: ConceptKnowledge | None = None
         self.bank = EmbeddingBank(num_rows if config.cva else 0, model.embed_dim)
         self.pictures = FrozenPictures(model, num_rows)
-        self.captions = FrozenTexts(model, num_rows, states=_keeps_states(config))
-        self.prompts = FrozenTexts(model, 0)
+        self.captions = KeptTexts(model, num_rows, states=_keeps_states(config))
+        self.prompts = KeptTexts(model, 0)
         self._prompt_tokens: ConceptPrompts | None = None
 
     def attach(self, knowledge: ConceptKnowledge) -> None:
         """Train with this graph's concepts from now on."""
         self.knowledge = knowledge
         self._prompt_tokens = ConceptPrompts(self.model.processor.tokenize(knowledge.prompts()))
-        self.prompts = FrozenTexts(self.model, knowledge.num_concepts)
+        self.prompts = KeptTexts(self.model, knowledge.num_concepts)
         self._attach_concept_texts(knowledge)
 
     def _attach_concept_texts(self, knowledge: ConceptKnowledge) -> None:
@@ -114,23 +115,30 @@ class FashionKLIPTask(nn.Module):
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            self._keep_prompts(self.knowledge)
-            report = refresh(self.knowledge, self.bank, self.encode_concepts)
+            started = time.perf_counter()
+            self.keep_prompts()
+            report = refresh(self.knowledge, self.bank, self.encode_concepts, started)
         self.model.train(training)
         return report
 
-    def _keep_prompts(self, knowledge: ConceptKnowledge) -> None:
-        """Where the text tower trains without the prompts' gradient, encode them to be used until the next refresh."""
-        if self.config.prompt_gradient or self.model.text_tower_frozen:
-            return
-        width = self._prompt_outputs(torch.zeros(1, dtype=torch.int64)).shape[1]
-        self.prompts.replace(encode_prompts(knowledge, width, self._prompt_outputs))
+    def keep_prompts(self) -> None:
+        """Where the text tower trains without the prompts' gradient, encode them to be used until the next refresh.
 
-    def _prompt_outputs(self, concepts: Tensor) -> Tensor:
+        Every process must call it.
+        """
+        if self.knowledge is None or self.config.prompt_gradient or self.model.text_tower_frozen:
+            return
         assert self._prompt_tokens is not None
-        tokens = self._prompt_tokens.tokens(concepts)
-        device = self.model.logit_scale.device
-        return self.model.text_tower_output(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+        tokens = self._prompt_tokens.tokens
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            width = self.model.prompt_tower_output(**tokens(torch.zeros(1, dtype=torch.int64))).shape[1]
+            outputs = encode_prompts(
+                self.knowledge, width, lambda concepts: self.model.prompt_tower_output(**tokens(concepts))
+            )
+        self.model.train(training)
+        self.prompts.replace(outputs)
 
     @property
     def kept_prompts(self) -> Tensor | None:

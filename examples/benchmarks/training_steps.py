@@ -165,7 +165,7 @@ class PairsInMemory:
         self._train([next(self._turn)])
 
     def uncached(self, step: Callable[[], None]) -> Callable[[], None]:
-        """The step as for a text tower that trains: captions and concepts pass it each time."""
+        """The step with nothing kept: captions and concepts pass the text tower each time."""
 
         def run() -> None:
             kept = self._task.captions, self._task.prompts

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from easynlp_fashionklip.app.frozen import TableEncoder, keep_frozen_pictures, tell_what_trains
+from easynlp_fashionklip.app.frozen import TableEncoder, keep_frozen_pictures, keep_frozen_texts, tell_what_trains
 from easynlp_fashionklip.data import dataset
 from easynlp_fashionklip.data.catalogue import open_catalogue
 from easynlp_fashionklip.data.pairs import PairTable
@@ -18,7 +18,7 @@ from easynlp_fashionklip.freezing import parse_freezing
 from easynlp_fashionklip.inference.encode import encode_table
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import load_pretrained
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, KeptTexts
 
 Run = Callable[..., Any]
 QUICK = ("--learning_rate=1e-2", "--micro_batch_size=8", "--random_seed=42", "--data_threads=0", "--epoch_num=3")
@@ -107,7 +107,23 @@ def test_frozen_texts_and_concepts_are_encoded_before_training(train: Run, monke
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-@pytest.mark.parametrize("freeze", ["both", "text", "vision"])
+def test_frozen_layers_below_others_that_train_see_each_caption_once(
+    train: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    original = DualEncoder.text_states
+
+    def spy(self: DualEncoder, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(ids))
+        return original(self, ids, mask)
+
+    monkeypatch.setattr(DualEncoder, "text_states", spy)
+    assert train("train_layers=1").code == 0
+    assert sizes == [1, 32]  # one to know the size
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+@pytest.mark.parametrize("freeze", ["both", "text", "vision", "layers:1"])
 def test_a_run_that_was_resumed_ends_in_the_same_bits(train: Run, tmp_path: Path, freeze: str) -> None:
     """What frozen towers are given does not depend on where training began."""
     last = tmp_path / "out" / "pytorch_model_step_12.bin"
@@ -163,6 +179,19 @@ def test_without_room_the_pictures_are_opened_and_it_is_said(
     keep_frozen_pictures(pictures, table, 0)
     assert not pictures.complete
     assert "no room" in caplog.text and "TMPDIR" in caplog.text
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_without_room_texts_pass_the_whole_tower_and_it_is_said(
+    table: PairTable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
+    monkeypatch.setattr("easynlp_fashionklip.app.frozen.BUDGET_BYTES", 1000)
+    texts = KeptTexts(frozen("layers:1"), 16, states=True)
+    assert texts.states
+    keep_frozen_texts(texts, table.text)
+    assert texts.cache is None and not texts.states
+    assert "frozen layers of the text tower make of 16 texts" in caplog.text and "TMPDIR" in caplog.text
 
 
 @pytest.mark.parametrize(

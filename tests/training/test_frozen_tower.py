@@ -14,7 +14,7 @@ from easynlp_fashionklip.freezing import parse_freezing
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.models.zoo import load_pretrained
 from easynlp_fashionklip.training.bank import EmbeddingBank
-from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTexts, FrozenTowerCache
+from easynlp_fashionklip.training.frozen_tower import FrozenPictures, FrozenTowerCache, KeptTexts
 from easynlp_fashionklip.training.mapped import SpilledTensor
 
 TABLE = torch.arange(30.0).reshape(10, 3)
@@ -74,6 +74,16 @@ def test_without_room_for_a_file_keys_beyond_the_budget_are_computed_each_time(f
     assert ask(cache, [9, 3, 5, 0]) == [key for key in (9, 3, 5, 0) if key >= capacity]
     assert ask(cache, [3]) == ([] if capacity > 3 else [3])
     assert cache.complete == (capacity == 10)
+
+
+def test_a_whole_cache_is_in_memory_where_there_is_no_room_for_a_file(full_disk: None) -> None:
+    """Prompts: some of the latest refresh and others of the present model would be worse than either."""
+    cache = FrozenTowerCache(10, budget=10, whole=True)
+    ask(cache, list(range(10)))
+    assert cache.complete
+    texts = KeptTexts(load_pretrained("tiny"), 0)
+    texts.replace(torch.ones(4, 3))
+    assert texts.cache is not None and texts.cache._whole and texts.cache.complete
 
 
 def test_a_file_leaves_half_of_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +185,7 @@ def test_texts_that_are_kept_pass_what_trains_alone(layers: int) -> None:
     """Whatever the padding of the batch they were kept from."""
     model = load_pretrained("tiny").train()
     model.set_trainable_layers(text=layers)
-    texts = FrozenTexts(model, 3, states=True)
+    texts = KeptTexts(model, 3, states=True)
     whole = model.processor.tokenize(TEXTS)
     expected = model.encode_text(**whole)
     for number in range(3):
@@ -191,17 +201,17 @@ def test_texts_that_are_kept_pass_what_trains_alone(layers: int) -> None:
 
 def test_texts_of_a_tower_that_trains_are_not_kept() -> None:
     model = load_pretrained("tiny")
-    assert FrozenTexts(model, 3, states=True).cache is None
+    assert KeptTexts(model, 3, states=True).cache is None
     model.set_trainable_layers(text=1)
-    assert FrozenTexts(model, 3).cache is None
+    assert KeptTexts(model, 3).cache is None
     model.set_trainable_layers(text=0)
-    assert FrozenTexts(model, 3).cache is not None and FrozenTexts(model, 0).cache is None
+    assert KeptTexts(model, 3).cache is not None and KeptTexts(model, 0).cache is None
 
 
 def test_without_room_each_text_is_computed_again(full_disk: None) -> None:
     model = load_pretrained("tiny").train()
     model.set_trainable_layers(text=1)
-    texts = FrozenTexts(model, 3, states=True)
+    texts = KeptTexts(model, 3, states=True)
     texts.cache = FrozenTowerCache(3, budget=0)
     tokens = model.processor.tokenize(TEXTS)
     for _ in range(2):

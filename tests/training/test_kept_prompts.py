@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from easynlp_fashionklip.app import resume
 from easynlp_fashionklip.freezing import parse_freezing
+from easynlp_fashionklip.training.frozen_tower import KeptTexts
 from easynlp_fashionklip.training.task import FashionKLIPTask
 
 Make = Callable[..., Any]
@@ -91,3 +96,58 @@ def test_losses_are_those_of_encoding_each_step(make_task: Make, make_batch: Mak
     got, expected = (task.compute_loss(task(batch)) for task in (kept, usual))
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, atol=1e-4, rtol=1e-4)
+
+
+def test_a_refresh_counts_the_encoding_of_prompts(make_task: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task()
+    encode = task.model.prompt_tower_output
+
+    def slow(**tokens: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)
+        return encode(**tokens)
+
+    monkeypatch.setattr(task.model, "prompt_tower_output", slow)
+    assert task.refresh_prototypes().seconds >= 0.05
+
+
+def test_a_point_without_prompts_has_them_encoded_anew(
+    make_task: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, engine = make_task(), SimpleNamespace(whole=nullcontext, autocast=nullcontext)
+    expected = task.kept_prompts
+    task.prompts = KeptTexts(task.model, 0)
+    resume._restore_prompts(task, engine, None)
+    torch.testing.assert_close(task.kept_prompts, expected)
+    assert "prompts are encoded anew" in caplog.text
+    caplog.clear()
+    resume._restore_prompts(task, engine, expected + 1)
+    assert torch.equal(task.kept_prompts, expected + 1) and not caplog.text
+    usual = make_task(prompt_gradient=True)
+    resume._restore_prompts(usual, engine, expected)
+    assert usual.kept_prompts is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"), [({}, True), ({"gradient_checkpointing": True}, False), ({"deepspeed_config": "x"}, False)]
+)
+@pytest.mark.usefixtures("on_the_cpu")
+def test_states_below_layers_that_train_are_kept_and_change_nothing(
+    make_task: Make, make_batch: Make, settings: dict[str, Any], kept: bool
+) -> None:
+    usual = make_task(**settings)
+    usual.model.set_trainable_layers(text=1)
+    task = FashionKLIPTask(usual.model, usual.config, 6)
+    task.attach(usual.knowledge)
+    assert task.captions.states == kept
+    usual.captions.keep_nothing()
+    found = []
+    for one in (usual, task, task):  # the second time from what is kept
+        one.prompts.replace(usual.kept_prompts)
+        one.bank.embeds.copy_(usual.bank.embeds)
+        one.zero_grad(set_to_none=True)
+        one.compute_loss(one(make_batch(one, [0, 1, 3, 4])))["loss"].backward()
+        found.append({name: p.grad.clone() for name, p in one.named_parameters() if p.grad is not None})
+    for gradients in found[1:]:
+        assert gradients.keys() == found[0].keys()
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(gradient, found[0][name], atol=1e-5, rtol=1e-3)

@@ -30,6 +30,8 @@ class Backend(nn.Module, ABC):
         initial_logit_scale: log of the inverse temperature in the checkpoint.
         initial_logit_bias: bias of the sigmoid loss in the checkpoint; None for families trained with a softmax.
         pads_texts: whether texts are padded to the tokenizer's full length and padding is read as text.
+        keeps_text_states: whether `text_states` and `text_tower_output_of` are known to give what the tower does: not
+            where a layer may look at its place among the others, as in towers of any kind.
         processor_name: what transformers calls the family's processor, without `Processor`.
         tokenizer_config: configuration that tells transformers the tokenizer's family; None where config.json does.
         image_tower, text_tower: the parts that can be frozen; the heads always train.
@@ -43,6 +45,7 @@ class Backend(nn.Module, ABC):
     initial_logit_scale: float
     initial_logit_bias: float | None = None
     pads_texts: ClassVar[bool] = False
+    keeps_text_states: ClassVar[bool] = False
     processor_name: ClassVar[str] = "VisionTextDualEncoder"
     tokenizer_config: Any = None
     image_tower: Tower

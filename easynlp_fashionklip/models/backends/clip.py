@@ -14,12 +14,12 @@ from transformers.utils import logging as hf_logging
 from easynlp_fashionklip.errors import InputError
 from easynlp_fashionklip.models.backends.base import (
     Backend,
-    Tower,
     right_padded,
     square_side,
     without_logit_scale,
 )
 from easynlp_fashionklip.models.backends.prefix_tree import PrefixTrees, prefix_trees
+from easynlp_fashionklip.models.backends.tower import Tower
 from easynlp_fashionklip.models.checkpoint import first_line
 
 _COUNTS = ("num_attention_heads", "num_hidden_layers", "max_position_embeddings", "image_size", "patch_size")
@@ -111,6 +111,7 @@ class ClipBackend(Backend):
     """`transformers.CLIPModel`; text pooling at the end-of-text token and positions are transformers' own."""
 
     model_type = "clip"
+    keeps_text_states = True
     kind: ClassVar[type[PreTrainedModel]] = CLIPModel
     processor_name = "CLIP"
 

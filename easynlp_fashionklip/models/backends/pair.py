@@ -102,6 +102,7 @@ class PairBackend(Backend):
     """MobileNetV2 and a BERT-type sentence encoder with mean pooling, each with a head into the shared space."""
 
     model_type = MODEL_TYPE
+    keeps_text_states = True
 
     def __init__(self, config: PairConfig) -> None:
         super().__init__()

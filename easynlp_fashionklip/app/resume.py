@@ -183,7 +183,7 @@ def _restore_knowledge(named: str, task: FashionKLIPTask, state: dict[str, Any])
 
 def _restore_prompts(task: FashionKLIPTask, engine: Engine, kept: Tensor | None) -> None:
     """The prompts as the latest refresh had them, or those of the model as it is where the point does not say."""
-    if task.knowledge is None or task.config.prompt_gradient or task.model.text_tower_frozen:
+    if not task.keeps_prompts:
         return
     if kept is not None:
         task.prompts.replace(kept)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -55,12 +54,14 @@ class FashionKLIPTask(nn.Module):
         self.captions = KeptTexts(model, num_rows, states=_keeps_states(config))
         self.prompts = KeptTexts(model, 0)
         self._prompt_tokens: ConceptPrompts | None = None
+        self._outputs_of_now: tuple[Tensor, Tensor] | None = None
 
     def attach(self, knowledge: ConceptKnowledge) -> None:
         """Train with this graph's concepts from now on."""
         self.knowledge = knowledge
         self._prompt_tokens = ConceptPrompts(self.model.processor.tokenize(knowledge.prompts()))
         self.prompts = KeptTexts(self.model, knowledge.num_concepts)
+        self._outputs_of_now = None
         self._attach_concept_texts(knowledge)
 
     def _attach_concept_texts(self, knowledge: ConceptKnowledge) -> None:
@@ -78,21 +79,21 @@ class FashionKLIPTask(nn.Module):
         concepts.nodes.requires_grad_(self.config.node_learning_rate > 0)
         self.model.concepts = concepts.to(self.model.logit_scale.device)
 
-    def encode_concepts(self, concepts: Tensor, anew: bool = False) -> Tensor:
+    def encode_concepts(self, concepts: Tensor) -> Tensor:
         """(n,) concept numbers -> (n, d): e_c of `models.concept_texts`, or without it the prompts' unit vectors.
 
-        Prompts are encoded `anew`, with the text tower as it is, or may be those kept from the latest refresh.
+        Of a text tower that trains without the prompts' gradient, by its outputs at the latest refresh.
         """
-        prompts = self._encode_prompts(concepts, anew and not self.model.text_tower_frozen)
+        prompts = self._encode_prompts(concepts)
         return prompts if self.model.concepts is None else self.model.concepts(concepts, prompts)
 
-    def _encode_prompts(self, concepts: Tensor, anew: bool) -> Tensor:
+    def _encode_prompts(self, concepts: Tensor) -> Tensor:
         if len(concepts) == 0:  # with gradient: all processes must take part in the backward pass of the gathering
             nothing = torch.zeros(0, self.model.embed_dim, device=self.model.logit_scale.device)
             return nothing.requires_grad_(torch.is_grad_enabled())
         assert self._prompt_tokens is not None
         tokens = self._prompt_tokens.tokens(concepts)
-        if self.prompts.cache is None or anew:
+        if self.prompts.cache is None:
             return self.model.encode_prompts(**tokens)
         return self.prompts.encode(tokens, concepts)
 
@@ -104,9 +105,17 @@ class FashionKLIPTask(nn.Module):
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            encode = partial(self.encode_concepts, anew=True)
-            concepts.set_vectors(encode_prompts(self.knowledge, self.model.embed_dim, encode))
+            concepts.set_vectors(encode_prompts(self.knowledge, self.model.embed_dim, self._encoder_of_now()))
         self.model.train(training)
+
+    def _encoder_of_now(self) -> Callable[[Tensor], Tensor]:
+        """Concept numbers to e_c, with the text tower as it is."""
+        if not self.keeps_prompts:
+            return self.encode_concepts
+        outputs, concepts = self._prompt_outputs(), self.model.concepts
+        assert concepts is not None
+        device = self.model.logit_scale.device
+        return lambda numbers: concepts(numbers, self.model.project_text(outputs[numbers].to(device)))
 
     def refresh_prototypes(self) -> RefreshReport | None:
         """Re-rank the prototypes with the encoder as it is, on every process; None without a graph."""
@@ -121,24 +130,38 @@ class FashionKLIPTask(nn.Module):
         self.model.train(training)
         return report
 
+    @property
+    def keeps_prompts(self) -> bool:
+        """Whether the text tower trains, and without the prompts' gradient."""
+        return self.knowledge is not None and not (self.config.prompt_gradient or self.model.text_tower_frozen)
+
     def keep_prompts(self) -> None:
         """Where the text tower trains without the prompts' gradient, encode them to be used until the next refresh.
 
         Every process must call it.
         """
-        if self.knowledge is None or self.config.prompt_gradient or self.model.text_tower_frozen:
-            return
-        assert self._prompt_tokens is not None
-        tokens = self._prompt_tokens.tokens
-        training = self.model.training
-        self.model.eval()
-        with torch.no_grad():
-            width = self.model.prompt_tower_output(**tokens(torch.zeros(1, dtype=torch.int64))).shape[1]
-            outputs = encode_prompts(
-                self.knowledge, width, lambda concepts: self.model.prompt_tower_output(**tokens(concepts))
-            )
-        self.model.train(training)
-        self.prompts.replace(outputs)
+        if self.keeps_prompts:
+            self.prompts.replace(self._prompt_outputs())
+            self._outputs_of_now = None
+
+    @torch.no_grad()
+    def _prompt_outputs(self) -> Tensor:
+        """(C, h) on the CPU, what the text tower as it is makes of the prompts: once for an evaluation and a refresh.
+
+        In full precision, so that the outcome is the same for both, and for a run that was resumed between them.
+        """
+        assert self.knowledge is not None and self._prompt_tokens is not None
+        tokens, model = self._prompt_tokens.tokens, self.model
+        weights = torch.stack([one.double().square().sum() for one in model.backend.text_tower.parameters()])
+        if self._outputs_of_now is None or not torch.equal(self._outputs_of_now[0], weights):
+            training = model.training
+            model.eval()
+            with torch.autocast(weights.device.type, enabled=False):
+                width = model.prompt_tower_output(**tokens(torch.zeros(1, dtype=torch.int64))).shape[1]
+                outputs = encode_prompts(self.knowledge, width, lambda some: model.prompt_tower_output(**tokens(some)))
+            model.train(training)
+            self._outputs_of_now = weights, outputs
+        return self._outputs_of_now[1]
 
     @property
     def kept_prompts(self) -> Tensor | None:

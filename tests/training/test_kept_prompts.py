@@ -24,6 +24,10 @@ def tower(task: FashionKLIPTask) -> Iterator[torch.nn.Parameter]:
     return task.model.backend.text_tower.parameters()
 
 
+def encoded_anew(task: FashionKLIPTask) -> torch.Tensor:
+    return task._encoder_of_now()(ALL).detach()
+
+
 def move(task: FashionKLIPTask, head: bool = False) -> None:
     """Another text tower, or head, as training would make it."""
     noise = torch.Generator().manual_seed(3)
@@ -54,7 +58,7 @@ def test_until_the_next_refresh_only_the_head_moves_them(make_task: Make) -> Non
     before = task.encode_concepts(ALL).detach()
     move(task)
     assert torch.equal(task.encode_concepts(ALL), before)
-    anew = task.encode_concepts(ALL, anew=True).detach()
+    anew = encoded_anew(task)
     assert (anew - before).abs().max() > 0.01
     task.refresh_prototypes()
     torch.testing.assert_close(task.encode_concepts(ALL), anew, atol=1e-5, rtol=0)
@@ -66,7 +70,7 @@ def test_a_model_is_evaluated_and_saved_with_its_tower_as_it_is(make_task: Make)
     task = make_task().eval()
     move(task)
     task.update_concept_texts()
-    torch.testing.assert_close(task.model.concepts.vectors[ALL], task.encode_concepts(ALL, anew=True).detach())
+    torch.testing.assert_close(task.model.concepts.vectors[ALL], encoded_anew(task))
     assert (task.model.concepts.vectors[ALL] - task.encode_concepts(ALL).detach()).abs().max() > 0.01
 
 
@@ -151,3 +155,32 @@ def test_states_below_layers_that_train_are_kept_and_change_nothing(
         assert gradients.keys() == found[0].keys()
         for name, gradient in gradients.items():
             torch.testing.assert_close(gradient, found[0][name], atol=1e-5, rtol=1e-3)
+
+
+def test_prompts_are_encoded_once_for_an_evaluation_and_the_refresh_after_it(
+    make_task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task()
+    encode, sizes = task.model.prompt_tower_output, []
+
+    def spy(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(input_ids))
+        return encode(input_ids, attention_mask)
+
+    monkeypatch.setattr(task.model, "prompt_tower_output", spy)
+    for refreshed in (False, True):
+        move(task)
+        task.update_concept_texts()
+        count = sum(sizes)
+        assert count > 0
+        if refreshed:
+            task.refresh_prototypes()
+        assert sum(sizes) == count
+        torch.testing.assert_close(task.model.concepts.vectors[ALL], encoded_anew(task))
+        sizes.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        move(task)
+        task.refresh_prototypes()
+    kept = task.kept_prompts
+    task.refresh_prototypes()
+    assert torch.equal(task.kept_prompts, kept)  # in full precision both times

@@ -145,7 +145,7 @@ def summary_of(sample: Path, graph: ConceptGraph) -> dict[str, str]:
         "training captions": f"{len(set(texts)):,} distinct of {len(texts):,}, {words:.1f} words on average",
         "concept graph": f"{len(graph):,} concepts, {len(graph.tables.hierarchy.child):,} is-a edges, "
         f"{len(graph.tables.prototypes.concept):,} prototypes",
-        "encoder": "starter: MobileNetV2 (ImageNet) and all-MiniLM-L6-v2 (two layers of it train) with new projections",
+        "encoder": "starter: MobileNetV2 (ImageNet) and all-MiniLM-L6-v2 (frozen here) with new projections",
     }
 
 

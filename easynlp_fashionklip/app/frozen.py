@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +23,7 @@ from easynlp_fashionklip.inference.encode import (
 from easynlp_fashionklip.models.concept_texts import Mentions
 from easynlp_fashionklip.models.dual_encoder import DualEncoder
 from easynlp_fashionklip.training.frozen_tower import BUDGET_BYTES, FrozenPictures, KeptTexts
+from easynlp_fashionklip.training.mapped import leaves_room
 
 ROWS_AT_ONCE = 4096
 logger = logging.getLogger(__name__)
@@ -111,8 +110,7 @@ def _has_room(texts: KeptTexts, count: int) -> bool:
     with evaluating(texts.model):
         one = texts.compute(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
     size = count * one.numel() * torch.float32.itemsize
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    return size <= BUDGET_BYTES or 2 * distributed.processes_here() * size <= free
+    return size <= BUDGET_BYTES or leaves_room(distributed.processes_here() * size)
 
 
 class TableEncoder:

@@ -191,7 +191,7 @@ def _restore_prompts(task: FashionKLIPTask, engine: Engine, kept: Tensor | None)
     logger.warning(
         "the resume point was saved with prompt_gradient=true, or by an older version: prompts are encoded anew"
     )
-    with engine.whole(), engine.autocast():
+    with engine.whole():
         task.keep_prompts()
 
 

@@ -25,7 +25,7 @@ class SpilledTensor:
         """
         size = rows * width * dtype.itemsize
         self._map: mmap.mmap | None = None
-        if size > budget and not (shrinks and 2 * size > shutil.disk_usage(tempfile.gettempdir()).free):
+        if size > budget and not (shrinks and not leaves_room(size)):
             self._map = _file_of(size)
         if self._map is not None:
             self.values = torch.frombuffer(self._map, dtype=dtype).reshape(rows, width)
@@ -42,6 +42,11 @@ class SpilledTensor:
         """Let go of the pages of a tensor in a file: they stay in the file, not in this process."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def leaves_room(size: int) -> bool:
+    """Whether so many bytes take at most half of what is left in the folder for temporary files."""
+    return 2 * size <= shutil.disk_usage(tempfile.gettempdir()).free
 
 
 def _file_of(size: int) -> mmap.mmap | None:

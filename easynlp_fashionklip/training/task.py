@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -102,11 +103,8 @@ class FashionKLIPTask(nn.Module):
         concepts = self.model.concepts
         if self.knowledge is None or concepts is None:
             return
-        training = self.model.training
-        self.model.eval()
-        with torch.no_grad():
+        with _evaluating(self.model):
             concepts.set_vectors(encode_prompts(self.knowledge, self.model.embed_dim, self._encoder_of_now()))
-        self.model.train(training)
 
     def _encoder_of_now(self) -> Callable[[Tensor], Tensor]:
         """Concept numbers to e_c, with the text tower as it is."""
@@ -121,14 +119,10 @@ class FashionKLIPTask(nn.Module):
         """Re-rank the prototypes with the encoder as it is, on every process; None without a graph."""
         if self.knowledge is None:
             return None
-        training = self.model.training
-        self.model.eval()
-        with torch.no_grad():
-            started = time.perf_counter()
+        started = time.perf_counter()
+        with _evaluating(self.model):
             self.keep_prompts()
-            report = refresh(self.knowledge, self.bank, self.encode_concepts, started)
-        self.model.train(training)
-        return report
+            return refresh(self.knowledge, self.bank, self.encode_concepts, started)
 
     @property
     def keeps_prompts(self) -> bool:
@@ -144,7 +138,6 @@ class FashionKLIPTask(nn.Module):
             self.prompts.replace(self._prompt_outputs())
             self._outputs_of_now = None
 
-    @torch.no_grad()
     def _prompt_outputs(self) -> Tensor:
         """(C, h) on the CPU, what the text tower as it is makes of the prompts: once for an evaluation and a refresh.
 
@@ -152,14 +145,11 @@ class FashionKLIPTask(nn.Module):
         """
         assert self.knowledge is not None and self._prompt_tokens is not None
         tokens, model = self._prompt_tokens.tokens, self.model
-        weights = torch.stack([one.double().square().sum() for one in model.backend.text_tower.parameters()])
+        weights = torch.stack([one.detach().double().square().sum() for one in model.backend.text_tower.parameters()])
         if self._outputs_of_now is None or not torch.equal(self._outputs_of_now[0], weights):
-            training = model.training
-            model.eval()
-            with torch.autocast(weights.device.type, enabled=False):
+            with _evaluating(model), torch.autocast(weights.device.type, enabled=False):
                 width = model.prompt_tower_output(**tokens(torch.zeros(1, dtype=torch.int64))).shape[1]
                 outputs = encode_prompts(self.knowledge, width, lambda some: model.prompt_tower_output(**tokens(some)))
-            model.train(training)
             self._outputs_of_now = weights, outputs
         return self._outputs_of_now[1]
 
@@ -258,8 +248,20 @@ class FashionKLIPTask(nn.Module):
         return torch.where(cva > 0, self.config.cva_weight, 0.0)
 
 
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradient inside; what is made there may train later, unlike in inference mode."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
 def _keeps_states(config: AppConfig) -> bool:
-    """Whether to keep what frozen layers make of captions: a GPU is as fast computing it; engines wrap the layers."""
+    """Whether to keep what frozen layers make of captions: on a CPU, where it pays, unless something wraps them."""
     wrapped = config.gradient_checkpointing or config.deepspeed_config
     return distributed.local_device().type == "cpu" and not wrapped
 

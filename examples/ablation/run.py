@@ -59,7 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--parameters", default="", help="more --user_defined_parameters, for all rows")
     parser.add_argument("--tune", nargs="+", default=[], metavar="RATE", help="learning rates to compare on valid.csv")
     parser.add_argument("--show", action="store_true", help="run nothing, print the tables of what is finished")
-    parser.add_argument("--against", choices=list(ROWS), help="row to compare with; the ITC of the same group")
+    parser.add_argument("--against", choices=list(ROWS), help="row to compare with, instead of each group's ITC")
     parser.add_argument("--write", type=Path, help="Markdown file with the markers to fill")
     options = parser.parse_args()
     options.out = options.out.absolute()

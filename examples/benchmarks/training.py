@@ -169,7 +169,7 @@ def loading(options: argparse.Namespace) -> None:
     print(f"waiting for pictures: {100 * sum(shares) / len(shares):.1f} % of a step (mean of {len(shares)} steps)")
 
 
-RUN: dict[str, Callable[[argparse.Namespace], None]] = {
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "open_clip": open_clip,
     "cva": cva,
     "layers": layers,
@@ -181,7 +181,7 @@ RUN: dict[str, Callable[[argparse.Namespace], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=list(RUN), default=list(RUN))
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--data", type=Path, help="catalogue with columns product_id, image, caption")
     parser.add_argument("--out", type=Path, default=Path("out/training-benchmark"))
     parser.add_argument("--batch", type=int, default=64)
@@ -201,7 +201,7 @@ def main() -> None:
     if options.data is None and set(options.parts) != {"open_clip"}:
         parser.error("--data is missing: the parts other than open_clip need a catalogue")
     for part in options.parts:
-        RUN[part](options)
+        PARTS[part](options)
 
 
 if __name__ == "__main__":

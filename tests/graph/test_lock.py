@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -59,7 +60,7 @@ def test_a_worker_that_outlives_its_parent_does_not_keep_the_lock(tmp_path: Path
         first.kill()
         first.wait()
         with hold(tmp_path / "graph"):
-            pass
+            assert json.loads((tmp_path / ".graph.lock").read_text())["pid"] == os.getpid()
 
 
 def _append(target: Path, path: Path) -> None:

@@ -119,7 +119,9 @@ def test_a_value_out_of_range_is_named_and_described(text: str) -> None:
     ["cva_weight=-1", "cva_weight=0", "cva_weight=1", "num_candidates=10", "num_candidates=30 num_prototypes=30"],
 )
 def test_values_at_the_limits(text: str) -> None:
-    parse_user_defined_parameters(text)
+    parsed = parse_user_defined_parameters(text)
+    asked = dict(pair.split("=") for pair in text.split())
+    assert {key: getattr(parsed, key) for key in asked} == {key: float(value) for key, value in asked.items()}
 
 
 def test_too_few_candidates_for_the_prototypes_names_both() -> None:

@@ -81,7 +81,9 @@ def test_machines_that_are_not_described(
 
 def test_free_port_can_be_bound() -> None:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", free_port()))
+        port = free_port()
+        probe.bind(("127.0.0.1", port))
+        assert probe.getsockname()[1] == port != 0
 
 
 def test_several_processes_go_to_torchrun_with_argv_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
